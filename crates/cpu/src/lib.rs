@@ -1,0 +1,1 @@
+//! The op set on x86-64 and portable CPUs.

@@ -1,0 +1,1 @@
+//! Documents to tokenised MDS shards to resumable batches.

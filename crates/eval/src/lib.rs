@@ -1,0 +1,1 @@
+//! Evaluation: bits per byte and in-context-learning tasks with standard errors.

@@ -1,0 +1,1 @@
+//! The model family: configuration, presets, parameters, forward, backward, Hugging Face checkpoints.
