@@ -1,1 +1,24 @@
-//! The op set: dtypes, views, buffers, the memory plan, one trait, the naive reference and the table of op cases.
+//! The op set: dtypes, tensors, buffers, the memory plan, one trait of ops, the naive reference, and the table of op
+//! cases that holds any other device against it.
+//!
+//! `unsafe` lives in `buffer` and `memory` only.
+
+pub mod buffer;
+pub mod cases;
+pub mod dtype;
+pub mod memory;
+pub mod ops;
+pub mod plan;
+pub mod reference;
+pub mod tensor;
+pub mod transfer;
+
+pub use buffer::OutOfMemory;
+pub use dtype::{DType, Element, Precision};
+pub use memory::{Access, Memory};
+pub use ops::{
+    AdamW, ClassifierGradient, Dispatch, Heads, Matrix, MatrixKind, MatrixShape, Norm, NormKind, Ops, Rope, Routing,
+};
+pub use plan::Plan;
+pub use reference::Reference;
+pub use tensor::{Region, Shape, Tensor};
