@@ -1,1 +1,4 @@
 //! Documents to tokenised MDS shards to resumable batches.
+#![forbid(unsafe_code)]
+
+pub mod mds;

@@ -1,0 +1,183 @@
+//! One shard file: `u32 n`, `u32 offset[n + 1]` from the start of the file, a description, the samples.
+
+use super::{Compression, FileInfo, HashAlgorithm, MdsError, ShardInfo, file::RandomAccessFile};
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+/// How much of a shard is checked when it is first opened. Sizes and offsets are always checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// The hash, where the index states one.
+    #[default]
+    Stated,
+    /// The hash; a shard without one is refused.
+    Required,
+    /// Sizes and offsets only.
+    Sizes,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shard {
+    path: PathBuf,
+    data: Data,
+    bytes: u64,
+    samples: u64,
+}
+
+#[derive(Debug)]
+enum Data {
+    File(RandomAccessFile),
+    Memory(Vec<u8>),
+}
+
+impl Shard {
+    /// Opens a shard, as it is or decompressed into memory. With `verify`, its hash is checked as well.
+    pub(crate) fn open(folder: &Path, info: &ShardInfo, verify: Verify) -> Result<Self, MdsError> {
+        let path = folder.join(&info.raw_data.basename);
+        let data = match open_file(&path, &info.raw_data)? {
+            Some(mut file) => {
+                verify_hash(&path, &info.raw_data, verify, &mut file)?;
+                Data::File(RandomAccessFile::new(file))
+            }
+            None => Data::Memory(decompress(folder, &path, info, verify)?),
+        };
+        let shard = Self { path, data, bytes: info.raw_data.bytes, samples: info.samples };
+        shard.check_header()?;
+        Ok(shard)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes held in memory.
+    pub(crate) fn resident(&self) -> usize {
+        match &self.data {
+            Data::File(_) => 0,
+            Data::Memory(bytes) => bytes.len(),
+        }
+    }
+
+    /// Puts the bytes of a sample into `buffer`, replacing what is there.
+    pub(crate) fn read(&self, sample: u64, buffer: &mut Vec<u8>) -> Result<(), MdsError> {
+        let failed = |reason| MdsError::Sample { path: self.path.clone(), sample, reason };
+        if sample >= self.samples {
+            return Err(failed(format!("the shard holds {} samples", self.samples)));
+        }
+        let mut offsets = [0; 8];
+        self.read_at(4 + 4 * sample, &mut offsets)?;
+        let [b0, b1, b2, b3, e0, e1, e2, e3] = offsets;
+        let (begin, end) = (u32::from_le_bytes([b0, b1, b2, b3]).into(), u32::from_le_bytes([e0, e1, e2, e3]).into());
+        if begin < self.header_size() || begin >= end || end > self.bytes {
+            let (first, last) = (self.header_size(), self.bytes);
+            return Err(failed(format!("its offsets {begin}..{end} are not a range within {first}..{last}")));
+        }
+        buffer.clear();
+        buffer.resize((end - begin) as usize, 0); // at most the file, which is checked to be below 4 GiB
+        self.read_at(begin, buffer)
+    }
+
+    fn header_size(&self) -> u64 {
+        4 + 4 * (self.samples + 1)
+    }
+
+    fn check_header(&self) -> Result<(), MdsError> {
+        let failed = |reason| Err(MdsError::Shard { path: self.path.clone(), reason });
+        let word = |at| {
+            let mut bytes = [0; 4];
+            self.read_at(at, &mut bytes).map(|()| u64::from(u32::from_le_bytes(bytes)))
+        };
+        let samples = word(0)?;
+        if samples != self.samples {
+            return failed(format!("it says that it holds {samples} samples, the index says {}", self.samples));
+        }
+        // The index was checked to leave room for the header.
+        let (first, last) = (word(4)?, word(4 * (samples + 1))?);
+        if first < self.header_size() || first > self.bytes || last != self.bytes {
+            return failed(format!("its offsets run from {first} to {last}, but it is {} bytes long", self.bytes));
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), MdsError> {
+        let result = match &self.data {
+            Data::File(file) => file.read_exact_at(buffer, offset),
+            Data::Memory(bytes) => usize::try_from(offset)
+                .ok()
+                .and_then(|start| bytes.get(start..)?.get(..buffer.len()))
+                .map(|found| buffer.copy_from_slice(found))
+                .ok_or_else(|| ErrorKind::UnexpectedEof.into()),
+        };
+        result.map_err(|source| MdsError::Read { path: self.path.clone(), source })
+    }
+}
+
+/// Opens a file of the length that the index states; `None` if there is none.
+fn open_file(path: &Path, info: &FileInfo) -> Result<Option<File>, MdsError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(MdsError::Read { path: path.into(), source }),
+    };
+    let metadata = file.metadata().map_err(|source| MdsError::Read { path: path.into(), source })?;
+    if !metadata.is_file() || metadata.len() != info.bytes {
+        let reason = format!("{} bytes long, the index says {}", metadata.len(), info.bytes);
+        return Err(MdsError::Shard { path: path.into(), reason });
+    }
+    Ok(Some(file))
+}
+
+fn decompress(folder: &Path, raw: &Path, info: &ShardInfo, verify: Verify) -> Result<Vec<u8>, MdsError> {
+    let missing = |path: &Path| MdsError::Missing {
+        path: path.into(),
+        fix: "the index lists this shard; restore it from a copy, or build the data set again".into(),
+    };
+    let (Some(zip), Some(compression)) = (&info.zip_data, &info.compression) else { return Err(missing(raw)) };
+    let compression: Compression = compression.parse()?;
+    let path = folder.join(&zip.basename);
+    let mut file = open_file(&path, zip)?.ok_or_else(|| missing(&path))?;
+    verify_hash(&path, zip, verify, &mut file)?;
+    // The hash has moved the cursor to the end.
+    let file = fs::File::open(&path).map_err(|source| MdsError::Read { path: path.clone(), source })?;
+    let bytes = compression
+        .decompress(BufReader::new(file), info.raw_data.bytes)
+        .map_err(|error| MdsError::Shard { path: path.clone(), reason: format!("cannot be decompressed: {error}") })?;
+    if bytes.len() as u64 != info.raw_data.bytes {
+        let reason = format!("decompresses to {} bytes, the index says {}", bytes.len(), info.raw_data.bytes);
+        return Err(MdsError::Shard { path, reason });
+    }
+    verify_hash(raw, &info.raw_data, verify, &mut &bytes[..])?;
+    Ok(bytes)
+}
+
+/// Checks one of the stated hashes, the fastest one that this program knows.
+fn verify_hash(path: &Path, info: &FileInfo, verify: Verify, content: &mut dyn Read) -> Result<(), MdsError> {
+    let failed = |reason| MdsError::Shard { path: path.into(), reason };
+    match verify {
+        Verify::Sizes => return Ok(()),
+        Verify::Stated if info.hashes.is_empty() => return Ok(()),
+        Verify::Required if info.hashes.is_empty() => return Err(failed("the index states no hash for it".into())),
+        Verify::Stated | Verify::Required => {}
+    }
+    let known = |(name, digest): (&String, &String)| Some((name.parse::<HashAlgorithm>().ok()?, digest.clone()));
+    let stated: Vec<(HashAlgorithm, String)> = info.hashes.iter().filter_map(known).collect();
+    let best = HashAlgorithm::ALL.iter().find_map(|algorithm| stated.iter().find(|(name, _)| name == algorithm));
+    let Some((algorithm, digest)) = best else {
+        return Err(MdsError::Unsupported {
+            what: "hash",
+            name: info.hashes.keys().cloned().collect::<Vec<_>>().join(", "),
+            fix: "open the data set with verification of sizes only, or write it with xxh3_64".into(),
+        });
+    };
+    let mut hasher = algorithm.start();
+    io::copy(&mut BufReader::with_capacity(1 << 18, content), &mut hasher)
+        .map_err(|source| MdsError::Read { path: path.into(), source })?;
+    let found = hasher.finish();
+    if !found.eq_ignore_ascii_case(digest) {
+        return Err(failed(format!("its {algorithm} is {found}, the index says {digest}: the content has changed")));
+    }
+    Ok(())
+}
