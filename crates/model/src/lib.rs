@@ -2,15 +2,30 @@
 //! any device that has the op set.
 #![forbid(unsafe_code)]
 
+pub mod activations;
+mod backward;
+pub mod batch;
 pub mod config;
 pub mod error;
+pub mod forward;
 pub mod huggingface;
+mod initialize;
+pub mod optimizer;
 pub mod parameters;
 pub mod presets;
 pub mod rope;
+pub mod store;
+pub mod training;
+pub mod weights;
 
+pub use activations::{Activations, Purpose};
+pub use batch::Batch;
 pub use config::{Architecture, Config, RopeScaling};
 pub use error::ModelError;
 pub use huggingface::{Checkpoint, SaveFormat};
+pub use optimizer::{Decay, Moments, clip_factor};
 pub use parameters::{Parameter, parameters};
 pub use presets::preset;
+pub use store::Store;
+pub use training::{LossScale, Losses, Training};
+pub use weights::Weights;

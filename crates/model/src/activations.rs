@@ -1,0 +1,205 @@
+//! The memory plan of a forward pass: what a backward needs is kept for every block; without one, all blocks share
+//! the same tensors and the residual stream is updated in place.
+
+use crate::config::Config;
+use crate::error::ModelError;
+use moeworks_ops::{DType, Dispatch, Ops, Plan, Precision, Routing, Tensor};
+
+/// What the activations are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Forward and backward.
+    Training,
+    /// Forward only.
+    Inference,
+}
+
+/// The rows' own numbers.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// Token ids (I32 [T]).
+    pub ids_t: Tensor,
+    /// Targets (I32 [T]).
+    pub targets_t: Tensor,
+    /// Positions (I32 [T]).
+    pub positions_t: Tensor,
+    /// First row of the document (I32 [T]), or the cache slot in generation.
+    pub first_t: Tensor,
+}
+
+/// Activations of one block.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Residual stream before the block (state [T, D]).
+    pub x_in_td: Tensor,
+    /// Normed input of the attention (compute [T, D]).
+    pub attention_in_td: Tensor,
+    /// Its statistics (state [T, 2]).
+    pub attention_stats_t2: Tensor,
+    /// Queries, keys, values (compute [T, (H + 2 G) C]).
+    pub qkv_tn: Tensor,
+    /// Bits of what the clamp cut, kept for a backward.
+    pub clipped_tb: Option<Tensor>,
+    /// Heads' outputs (compute [T, H C]).
+    pub attention_out_tn: Tensor,
+    /// Softmax denominators (state [T, H]).
+    pub lse_th: Tensor,
+    /// Residual stream after the attention (state [T, D]).
+    pub x_mid_td: Tensor,
+    /// Normed input of the feed-forward (compute [T, D]).
+    pub ffn_in_td: Tensor,
+    /// Its statistics (state [T, 2]).
+    pub ffn_stats_t2: Tensor,
+    /// What the router decided. Without a router only `dispatch` is used: every row to the one expert.
+    pub routing: Routing,
+    /// Gate and up before the activation (compute [R, F]), kept for a backward.
+    pub kept: Option<(Tensor, Tensor)>,
+    /// Residual stream after the block (state [T, D]).
+    pub x_out_td: Tensor,
+}
+
+/// Gradients of activations, reused from block to block.
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    /// Of the residual stream (state [T, D]).
+    pub dx_td: Tensor,
+    /// Of a norm's output (compute [T, D]).
+    pub dnormed_td: Tensor,
+    /// Of the heads' outputs (compute [T, H C]).
+    pub dattention_tn: Tensor,
+    /// Of queries, keys, values (compute [T, (H + 2 G) C]).
+    pub dqkv_tn: Tensor,
+    /// Of the experts' hidden rows (compute [R, F]).
+    pub dhidden_rf: Tensor,
+    /// Of the chosen experts' weights (state [T, K]).
+    pub dweights_tk: Tensor,
+    /// Of every expert's probability, by the balance loss (state [E]).
+    pub balance_e: Tensor,
+}
+
+/// All tensors of a pass over `rows` rows.
+#[derive(Clone, Debug)]
+pub struct Activations {
+    /// T.
+    pub rows: usize,
+    /// The rows' own numbers.
+    pub inputs: Inputs,
+    /// One entry a block.
+    pub blocks: Vec<Block>,
+    /// Hidden rows of the experts (compute [R, F]).
+    pub hidden_rf: Tensor,
+    /// Their outputs before they are combined (compute [R, D]).
+    pub scratch_rd: Tensor,
+    /// Normed output of the last block (compute [T, D]).
+    pub last_td: Tensor,
+    /// Its statistics (state [T, 2]).
+    pub last_stats_t2: Tensor,
+    /// Loss of every row (state [T]).
+    pub nll_t: Tensor,
+    /// Likeliest token of every row (I32 [T]).
+    pub best_t: Tensor,
+    /// For a backward.
+    pub gradients: Option<Gradients>,
+    /// Bytes of all of it, by name.
+    pub bytes: Vec<(String, usize)>,
+}
+
+impl Activations {
+    /// Lays out and allocates the activations of `rows` rows.
+    pub fn allocate(
+        ops: &mut dyn Ops,
+        config: &Config,
+        precision: Precision,
+        rows: usize,
+        purpose: Purpose,
+    ) -> Result<Self, ModelError> {
+        let mut plan = Plan::new(ops.reserve());
+        let activations = Self::plan(&mut plan, config, precision, rows, purpose);
+        ops.allocate(plan.region(), plan.bytes())?;
+        Ok(activations)
+    }
+
+    /// Lays out the activations without allocating: how much memory a pass takes is known before it runs.
+    pub fn plan(plan: &mut Plan, config: &Config, precision: Precision, rows: usize, purpose: Purpose) -> Self {
+        let Precision { compute, state } = precision;
+        let Config { d_model: d, n_experts: e, top_k: k, ffn_hidden: f, .. } = *config;
+        let heads = config.heads();
+        let (t, r, wide) = (rows, rows * k, heads.query * heads.width);
+        let training = purpose == Purpose::Training;
+        let i32s = |plan: &mut Plan, dims: &[usize]| plan.tensor("rows", DType::I32, dims);
+
+        let inputs = Inputs {
+            ids_t: i32s(plan, &[t]),
+            targets_t: i32s(plan, &[t]),
+            positions_t: i32s(plan, &[t]),
+            first_t: i32s(plan, &[t]),
+        };
+        let mut x_in_td = plan.tensor("residual stream", state, &[t, d]);
+        let mut block = |plan: &mut Plan| {
+            let residual = |plan: &mut Plan| {
+                if training { plan.tensor("residual stream", state, &[t, d]) } else { x_in_td }
+            };
+            let (x_mid_td, x_out_td) = (residual(plan), residual(plan));
+            let block = Block {
+                x_in_td,
+                attention_in_td: plan.tensor("normed inputs", compute, &[t, d]),
+                attention_stats_t2: plan.tensor("statistics", state, &[t, 2]),
+                qkv_tn: plan.tensor("queries, keys, values", compute, &[t, heads.row()]),
+                clipped_tb: (training && config.clip_qkv.is_some())
+                    .then(|| plan.tensor("statistics", DType::U8, &[t, heads.row().div_ceil(8)])),
+                attention_out_tn: plan.tensor("attention outputs", compute, &[t, wide]),
+                lse_th: plan.tensor("statistics", state, &[t, heads.query]),
+                x_mid_td,
+                ffn_in_td: plan.tensor("normed inputs", compute, &[t, d]),
+                ffn_stats_t2: plan.tensor("statistics", state, &[t, 2]),
+                routing: Routing {
+                    dispatch: Dispatch {
+                        offsets_e: plan.tensor("routing", DType::I32, &[e + 1]),
+                        token_r: plan.tensor("routing", DType::I32, &[r]),
+                        row_tk: plan.tensor("routing", DType::I32, &[t, k]),
+                        weights_tk: plan.tensor("routing", state, &[t, k]),
+                    },
+                    probs_te: plan.tensor("routing", state, &[t, e]),
+                    lse_t: plan.tensor("routing", state, &[t]),
+                    chosen_tk: plan.tensor("routing", DType::I32, &[t, k]),
+                    load_e: plan.tensor("routing", state, &[e]),
+                    mass_e: plan.tensor("routing", state, &[e]),
+                },
+                kept: training.then(|| {
+                    let mut gate = || plan.tensor("experts", compute, &[r, f]);
+                    (gate(), gate())
+                }),
+                x_out_td,
+            };
+            x_in_td = x_out_td;
+            block
+        };
+        let blocks = if training {
+            (0..config.n_layers).map(|_| block(plan)).collect()
+        } else {
+            vec![block(plan); config.n_layers]
+        };
+        let gradients = training.then(|| Gradients {
+            dx_td: plan.tensor("gradients of activations", state, &[t, d]),
+            dnormed_td: plan.tensor("gradients of activations", compute, &[t, d]),
+            dattention_tn: plan.tensor("gradients of activations", compute, &[t, wide]),
+            dqkv_tn: plan.tensor("gradients of activations", compute, &[t, heads.row()]),
+            dhidden_rf: plan.tensor("gradients of activations", compute, &[r, f]),
+            dweights_tk: plan.tensor("gradients of activations", state, &[t, k]),
+            balance_e: plan.tensor("gradients of activations", state, &[e]),
+        });
+        Activations {
+            rows,
+            inputs,
+            blocks,
+            hidden_rf: plan.tensor("experts", compute, &[r, f]),
+            scratch_rd: plan.tensor("experts", compute, &[r, d]),
+            last_td: plan.tensor("normed inputs", compute, &[t, d]),
+            last_stats_t2: plan.tensor("statistics", state, &[t, 2]),
+            nll_t: plan.tensor("statistics", state, &[t]),
+            best_t: plan.tensor("rows", DType::I32, &[t]),
+            gradients,
+            bytes: plan.entries().to_vec(),
+        }
+    }
+}

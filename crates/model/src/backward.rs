@@ -1,0 +1,84 @@
+//! The backward pass: the forward read from its end.
+
+use crate::activations::{Activations, Block, Gradients};
+use crate::config::Config;
+use crate::parameters::Parameter;
+use crate::store::Store;
+use crate::weights::{BlockWeights, Weights};
+use moeworks_ops::{Ops, Rope};
+
+/// From the gradient of the last norm's output (left in `dnormed_td` by the classifier) to the gradients of all
+/// parameters, which are added to. `z` is the factor on the gradient of the sum of squared router denominators.
+pub(crate) fn backward(
+    ops: &mut dyn Ops,
+    config: &Config,
+    weights: &Weights,
+    rope: &Rope,
+    a: &Activations,
+    gradients: &Store,
+    z: f64,
+) {
+    let g = a.gradients.as_ref().expect("activations planned for training");
+    let last = &a.blocks[config.n_layers - 1].x_out_td;
+    let (weight, stats, d) = (&weights.final_norm, &a.last_stats_t2, &gradients.get(Parameter::FinalNorm));
+    ops.zero(&g.dx_td);
+    ops.norm_backward(config.norm(), &g.dnormed_td, last, weight, stats, &g.dx_td, d);
+    for l in (0..config.n_layers).rev() {
+        let (w, block) = (&weights.blocks[l], &a.blocks[l]);
+        feed_forward(ops, config, w, a, block, g, gradients, l, z);
+        attention(ops, config, w, rope, a, block, g, gradients, l);
+    }
+    ops.embed_backward(&a.inputs.ids_t, &g.dx_td, &gradients.get(Parameter::Embedding));
+}
+
+fn feed_forward(
+    ops: &mut dyn Ops,
+    config: &Config,
+    w: &BlockWeights,
+    a: &Activations,
+    b: &Block,
+    g: &Gradients,
+    gradients: &Store,
+    l: usize,
+    z: f64,
+) {
+    let of = |p: Parameter| gradients.get(p);
+    let (gate, up) = b.kept.as_ref().expect("activations planned for training");
+    let dispatch = &b.routing.dispatch;
+    let (dhidden, dweights, dx) = (&g.dhidden_rf, &g.dweights_tk, &g.dnormed_td);
+    let ddown = of(Parameter::Down(l));
+    ops.down_backward(&g.dx_td, &w.down, dispatch, gate, up, &a.hidden_rf, dhidden, dweights, &ddown);
+    let (dgate, dup) = (of(Parameter::Gate(l)), of(Parameter::Up(l)));
+    let scratch = &a.scratch_rd;
+    ops.gate_up_backward(dhidden, &b.ffn_in_td, &w.gate_up, dispatch, gate, up, scratch, dx, &dgate, &dup);
+    if let Some(router) = &w.router {
+        let (normalize, x, balance) = (config.normalize_weights, &b.ffn_in_td, &g.balance_e);
+        let drouter = of(Parameter::Router(l));
+        ops.route_backward(normalize, dweights, x, router, &b.routing, balance, z, dx, &drouter);
+    }
+    let dnorm = of(Parameter::FfnNorm(l));
+    ops.norm_backward(config.norm(), dx, &b.x_mid_td, &w.ffn_norm, &b.ffn_stats_t2, &g.dx_td, &dnorm);
+}
+
+fn attention(
+    ops: &mut dyn Ops,
+    config: &Config,
+    w: &BlockWeights,
+    rope: &Rope,
+    a: &Activations,
+    b: &Block,
+    g: &Gradients,
+    gradients: &Store,
+    l: usize,
+) {
+    let (heads, inputs) = (config.heads(), &a.inputs);
+    let doutput = gradients.get(Parameter::Output(l));
+    ops.linear_backward(&g.dx_td, &b.attention_out_tn, &w.output, &g.dattention_tn, &doutput);
+    let (first, out, lse) = (&inputs.first_t, &b.attention_out_tn, &b.lse_th);
+    ops.attention_backward(heads, &g.dattention_tn, &b.qkv_tn, first, out, lse, &g.dqkv_tn);
+    let (x, dx, dqkv) = (&b.attention_in_td, &g.dnormed_td, gradients.get(Parameter::Qkv(l)));
+    let clipped = b.clipped_tb.as_ref();
+    ops.qkv_backward(heads, &g.dqkv_tn, x, &w.qkv, rope, &inputs.positions_t, clipped, dx, &dqkv);
+    let dnorm = gradients.get(Parameter::AttentionNorm(l));
+    ops.norm_backward(config.norm(), dx, &b.x_in_td, &w.attention_norm, &b.attention_stats_t2, &g.dx_td, &dnorm);
+}

@@ -1,0 +1,67 @@
+//! The forward pass, block by block, the same for training, scoring and generation.
+
+use crate::activations::{Activations, Block};
+use crate::config::Config;
+use crate::weights::{BlockWeights, Weights};
+use moeworks_ops::{Ops, Rope, Tensor};
+
+/// What rows attend to.
+#[derive(Clone, Copy, Debug)]
+pub enum Attend<'a> {
+    /// The earlier rows of their own document in this batch.
+    Batch,
+    /// The positions of their sequence in a cache: keys and values [slots, S, G C] of every block.
+    Cache {
+        /// One tensor a block.
+        keys: &'a [Tensor],
+        /// One tensor a block.
+        values: &'a [Tensor],
+    },
+}
+
+/// Runs all blocks and the last norm over rows whose inputs have been uploaded.
+pub fn forward(ops: &mut dyn Ops, config: &Config, weights: &Weights, rope: &Rope, a: &Activations, attend: Attend) {
+    ops.embed(&a.inputs.ids_t, &weights.embedding, &a.blocks[0].x_in_td);
+    for (l, (w, block)) in weights.blocks.iter().zip(&a.blocks).enumerate() {
+        attention(ops, config, w, rope, a, block, attend, l);
+        feed_forward(ops, config, w, a, block);
+    }
+    let x_td = &a.blocks[config.n_layers - 1].x_out_td;
+    ops.norm(config.norm(), x_td, &weights.final_norm, &a.last_td, &a.last_stats_t2);
+}
+
+/// `x_mid = x_in + output(attention(norm(x_in)))`
+fn attention(
+    ops: &mut dyn Ops,
+    config: &Config,
+    w: &BlockWeights,
+    rope: &Rope,
+    a: &Activations,
+    b: &Block,
+    attend: Attend,
+    l: usize,
+) {
+    let (heads, inputs) = (config.heads(), &a.inputs);
+    ops.norm(config.norm(), &b.x_in_td, &w.attention_norm, &b.attention_in_td, &b.attention_stats_t2);
+    let clipped = b.clipped_tb.as_ref();
+    ops.qkv(heads, config.clip_qkv, &b.attention_in_td, &w.qkv, rope, &inputs.positions_t, &b.qkv_tn, clipped);
+    match attend {
+        Attend::Batch => ops.attention(heads, &b.qkv_tn, &inputs.first_t, &b.attention_out_tn, &b.lse_th),
+        Attend::Cache { keys, values } => {
+            let (slots, positions) = (&inputs.first_t, &inputs.positions_t);
+            ops.attend_cache(heads, &b.qkv_tn, slots, positions, &keys[l], &values[l], &b.attention_out_tn);
+        }
+    }
+    ops.linear(&b.attention_out_tn, &w.output, Some(&b.x_in_td), &b.x_mid_td);
+}
+
+/// `x_out = x_mid + experts(norm(x_mid))`
+fn feed_forward(ops: &mut dyn Ops, config: &Config, w: &BlockWeights, a: &Activations, b: &Block) {
+    ops.norm(config.norm(), &b.x_mid_td, &w.ffn_norm, &b.ffn_in_td, &b.ffn_stats_t2);
+    if let Some(router) = &w.router {
+        ops.route(config.normalize_weights, &b.ffn_in_td, router, &b.routing);
+    }
+    let (dispatch, kept) = (&b.routing.dispatch, b.kept.as_ref().map(|(g, u)| (g, u)));
+    ops.gate_up(&b.ffn_in_td, &w.gate_up, dispatch, kept, &a.hidden_rf);
+    ops.down(&a.hidden_rf, &w.down, dispatch, &b.x_mid_td, &a.scratch_rd, &b.x_out_td);
+}

@@ -1,0 +1,57 @@
+//! One tensor for every parameter: masters, gradients and moments are stores.
+
+use crate::config::Config;
+use crate::error::ModelError;
+use crate::parameters::{Parameter, parameters};
+use moeworks_ops::{DType, Ops, Plan, Region, Tensor};
+use std::collections::HashMap;
+
+/// Tensors of all parameters in one region.
+#[derive(Debug)]
+pub struct Store {
+    region: Region,
+    bytes: usize,
+    tensors: HashMap<Parameter, Tensor>,
+    order: Vec<Parameter>,
+}
+
+impl Store {
+    /// Lays out and allocates a store of zeros.
+    pub fn allocate(ops: &mut dyn Ops, config: &Config, dtype: DType) -> Result<Self, ModelError> {
+        let mut plan = Plan::new(ops.reserve());
+        let (mut tensors, mut order) = (HashMap::new(), Vec::new());
+        for (parameter, shape) in parameters(config) {
+            tensors.insert(parameter, plan.tensor("parameters", dtype, &shape));
+            order.push(parameter);
+        }
+        ops.allocate(plan.region(), plan.bytes())?;
+        Ok(Store { region: plan.region(), bytes: plan.bytes(), tensors, order })
+    }
+
+    /// The tensor of a parameter. Panics if the model has no such parameter.
+    pub fn get(&self, parameter: Parameter) -> Tensor {
+        self.tensors[&parameter]
+    }
+
+    /// All parameters with their tensors, in the order of the forward pass.
+    pub fn iter(&self) -> impl Iterator<Item = (Parameter, Tensor)> + '_ {
+        self.order.iter().map(|p| (*p, self.tensors[p]))
+    }
+
+    /// Sets everything to zero.
+    pub fn zero(&self, ops: &mut dyn Ops) {
+        for (_, tensor) in self.iter() {
+            ops.zero(&tensor);
+        }
+    }
+
+    /// Bytes of the store.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Frees its memory.
+    pub fn release(self, ops: &mut dyn Ops) {
+        ops.release(self.region);
+    }
+}
