@@ -202,4 +202,57 @@ impl Activations {
             bytes: plan.entries().to_vec(),
         }
     }
+
+    /// The same memory for a pass over fewer rows. For inference only: its blocks share their tensors.
+    pub fn narrow(&self, rows: usize) -> Self {
+        assert!(self.gradients.is_none() && rows <= self.rows, "{rows} of {} rows", self.rows);
+        let routed = rows * (self.scratch_rd.dim(0) / self.rows);
+        let t = |x: &Tensor| x.rows(0..rows);
+        let r = |x: &Tensor| x.rows(0..routed);
+        let block = |b: &Block| Block {
+            x_in_td: t(&b.x_in_td),
+            attention_in_td: t(&b.attention_in_td),
+            attention_stats_t2: t(&b.attention_stats_t2),
+            qkv_tn: t(&b.qkv_tn),
+            clipped_tb: None,
+            attention_out_tn: t(&b.attention_out_tn),
+            lse_th: t(&b.lse_th),
+            x_mid_td: t(&b.x_mid_td),
+            ffn_in_td: t(&b.ffn_in_td),
+            ffn_stats_t2: t(&b.ffn_stats_t2),
+            routing: Routing {
+                dispatch: Dispatch {
+                    offsets_e: b.routing.dispatch.offsets_e,
+                    token_r: r(&b.routing.dispatch.token_r),
+                    row_tk: t(&b.routing.dispatch.row_tk),
+                    weights_tk: t(&b.routing.dispatch.weights_tk),
+                },
+                probs_te: t(&b.routing.probs_te),
+                lse_t: t(&b.routing.lse_t),
+                chosen_tk: t(&b.routing.chosen_tk),
+                load_e: b.routing.load_e,
+                mass_e: b.routing.mass_e,
+            },
+            kept: None,
+            x_out_td: t(&b.x_out_td),
+        };
+        Activations {
+            rows,
+            inputs: Inputs {
+                ids_t: t(&self.inputs.ids_t),
+                targets_t: t(&self.inputs.targets_t),
+                positions_t: t(&self.inputs.positions_t),
+                first_t: t(&self.inputs.first_t),
+            },
+            blocks: vec![block(&self.blocks[0]); self.blocks.len()],
+            hidden_rf: r(&self.hidden_rf),
+            scratch_rd: r(&self.scratch_rd),
+            last_td: t(&self.last_td),
+            last_stats_t2: t(&self.last_stats_t2),
+            nll_t: t(&self.nll_t),
+            best_t: t(&self.best_t),
+            gradients: None,
+            bytes: Vec::new(),
+        }
+    }
 }

@@ -6,12 +6,14 @@ use crate::batch::Batch;
 use crate::config::Config;
 use crate::error::ModelError;
 use crate::forward::{Attend, forward};
+use crate::huggingface::{SaveFormat, save};
 use crate::initialize::initialize;
 use crate::parameters::Parameter;
 use crate::rope;
 use crate::store::Store;
 use crate::weights::Weights;
 use moeworks_ops::{ClassifierGradient, Ops, Plan, Precision, Rope, transfer};
+use std::path::Path;
 
 /// How the losses of a batch are weighted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -210,6 +212,17 @@ impl Training {
     pub fn logits(&self, ops: &mut dyn Ops, batch: &Batch) -> Vec<f64> {
         self.forward(ops, batch);
         logits(ops, &self.config, self.precision, &self.weights, &self.activations)
+    }
+
+    /// Writes the model as a Hugging Face directory (which must exist) that transformers opens.
+    pub fn save(&self, ops: &mut dyn Ops, dir: &Path, format: SaveFormat) -> Result<(), ModelError> {
+        const SHARD: usize = 5 << 30;
+        let mut source = |parameter, range: std::ops::Range<usize>| -> Vec<f32> {
+            let tensor = self.masters.get(parameter);
+            let part = tensor.reshape(&[tensor.len()]).rows(range);
+            transfer::read_floats(ops, &part).into_iter().map(|v| v as f32).collect()
+        };
+        save(dir, &self.config, format, SHARD, &mut source)
     }
 
     fn forward(&self, ops: &mut dyn Ops, batch: &Batch) {

@@ -2,7 +2,8 @@
 
 use moeworks_model::huggingface::names::pieces_of;
 use moeworks_model::{
-    Batch, Checkpoint, Decay, LossScale, Moments, Training, clip_factor, huggingface::names::transpose_each, parameters,
+    Batch, Checkpoint, Decay, Inference, Limits, LossScale, Moments, Row, Training, clip_factor,
+    huggingface::names::transpose_each, parameters,
 };
 use moeworks_ops::{AdamW, Ops, Precision, Reference, transfer};
 use safetensors::SafeTensors;
@@ -154,6 +155,50 @@ fn hidden_states_and_adamw_trajectories_equal_those_of_transformers() {
                     gradient_scale: clip_factor(norm, number("clip_grad_norm")),
                 };
                 moments.step(ops, &loaded.training, &step, Decay::All);
+            }
+        }
+    }
+}
+
+#[test]
+fn generation_and_scores_equal_those_of_transformers() {
+    let Some(golden) = golden() else { return };
+    for (device, mut ops) in devices() {
+        for name in ["dbrx", "mixtral", "llama"] {
+            let dir = golden.join("traced").join(name);
+            let bytes = std::fs::read(dir.join("reference.safetensors")).unwrap();
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            let data = file.tensor("generated").unwrap().data().to_vec();
+            let whole: Vec<u32> = data.chunks(8).map(|c| i64::from_le_bytes(c.try_into().unwrap()) as u32).collect();
+            let checkpoint = Checkpoint::open(&dir).unwrap();
+            let (config, limits) = (checkpoint.config.clone(), Limits { slots: 3, length: 48, rows: 96 });
+            let ops = ops.as_mut();
+            let source = |p| checkpoint.parameter(p);
+            let mut model = Inference::load(ops, &config, Precision::F32, limits, source).unwrap();
+
+            // The prompt in two unequal pieces, then one token at a time, in the middle slot.
+            let row = |position: usize, id: u32| Row { id, slot: 1, position };
+            let rows: Vec<Row> = whole.iter().take(16).enumerate().map(|(i, id)| row(i, *id)).collect();
+            model.step(ops, &rows[..5], &[]).unwrap();
+            let mut logits = model.step(ops, &rows[5..], &[10]).unwrap();
+            for (position, want) in whole.iter().enumerate().skip(16) {
+                let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0 as u32;
+                assert_eq!(best, *want, "{device}, {name}: token {position}");
+                logits = model.step(ops, &[row(position, *want)], &[0]).unwrap();
+            }
+
+            let expected = floats(&dir.join("reference.safetensors"));
+            let ids = ids(&dir.join("reference.safetensors"));
+            let sequences: Vec<&[i32]> = ids.iter().map(Vec::as_slice).collect();
+            let batch = Batch::next_token(&config, &sequences, None).unwrap();
+            for (t, score) in model.score(ops, &batch).into_iter().enumerate() {
+                let row = &expected["logits"][t * config.vocab_size..(t + 1) * config.vocab_size];
+                let lse = row.iter().map(|l| l.exp()).sum::<f64>().ln();
+                if let Ok(target) = usize::try_from(batch.targets[t]) {
+                    assert!((score.nll - (lse - row[target])).abs() < 1e-4, "{device}, {name}: row {t}");
+                }
+                let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+                assert_eq!(score.best as usize, best, "{device}, {name}: row {t}");
             }
         }
     }
