@@ -1,4 +1,48 @@
 //! Documents to tokenised MDS shards to resumable batches.
+//!
+//! ```no_run
+//! # fn example(tokenizer: &dyn moeworks_data::Encoder) -> Result<(), moeworks_data::DataError> {
+//! use moeworks_data::{Loader, LoaderOptions, Recipe, Source, build};
+//! use std::path::Path;
+//!
+//! let recipe = Recipe { sources: vec![Source::at(Path::new("docs"))?], ..Recipe::default() };
+//! let summary = build(&recipe, tokenizer, Path::new("data"), &())?;
+//! let mut loader = Loader::open(Path::new("data"), LoaderOptions::new(8, summary.vocab_size))?;
+//! let batch = loader.next_batch()?; // ids [8, sequence length], and where to go on
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In the order of the data's way: [`documents`] are read from the sources of a [`Recipe`]; [`Corpus`] drops repetitions,
+//! takes a sample where there is a limit, and splits; [`build()`] tokenises, packs and writes shards ([`mds`]) with their
+//! account ([`Summary`]); [`DataFolder`] looks at what was built; [`Loader`] gives batches.
 #![forbid(unsafe_code)]
 
+mod account;
+mod build;
+mod corpus;
+pub mod documents;
+mod encoder;
+mod error;
+mod folder;
+mod loader;
 pub mod mds;
+mod order;
+mod pack;
+mod partial;
+mod progress;
+mod recipe;
+mod split;
+
+pub use account::{Dropped, FileRecord, NOT_STATED, REJECTS_NAME, SUMMARY_NAME, Sides, Summary, Tally};
+pub use build::build;
+pub use corpus::{Corpus, Event};
+pub use documents::{Document, DocumentId, Reason, Reject};
+pub use encoder::Encoder;
+pub use error::{DataError, Fault};
+pub use folder::{DataFolder, DocumentRecord, Span, Work};
+pub use loader::{Batch, Loader, LoaderOptions, LoaderState, Position};
+pub use order::Order;
+pub use progress::{Counts, Progress, Stage};
+pub use recipe::{CargoRegistry, Jsonl, Recipe, Source, Tree};
+pub use split::{Side, Split};

@@ -1,0 +1,157 @@
+//! The account of a built data set: what went in, what was left out and why, what came out, and what it hashes to.
+//! Saved as `data.json`; the same recipe over the same documents gives the same account.
+
+use crate::{Recipe, Side, documents::Reject};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Name of the account in the folder of a data set.
+pub const SUMMARY_NAME: &str = "data.json";
+
+/// Name of the list of rejects.
+pub const REJECTS_NAME: &str = "rejects.jsonl";
+
+/// Stands in the accounts for a licence or language that nobody stated.
+pub const NOT_STATED: &str = "not stated";
+
+/// The account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// Version of this account, 1.
+    pub schema: u32,
+    /// Fingerprint of the tokenizer.
+    pub tokenizer: String,
+    /// Token ids are below this number.
+    pub vocab_size: usize,
+    /// Tokens per sample.
+    pub sequence_length: usize,
+    /// Samples to train on.
+    pub samples: u64,
+    /// Tokens behind the last whole sample, which are not trained on.
+    pub dropped_tokens: u64,
+    /// Documents trained on. Tokens count the marks at their ends, and the dropped tail.
+    pub train: Tally,
+    /// Documents held out.
+    pub held_out: Tally,
+    /// Both sides of each source.
+    pub sources: BTreeMap<String, Sides>,
+    /// Both sides of each licence.
+    pub licences: BTreeMap<String, Sides>,
+    /// Both sides of each language.
+    pub languages: BTreeMap<String, Sides>,
+    /// Documents dropped because the same text was there before.
+    pub duplicates: Dropped,
+    /// Documents beyond the recipe's `max_bytes`.
+    pub left_out: Dropped,
+    /// How many things were rejected, by reason; each of them is in `rejects.jsonl`.
+    pub rejects: BTreeMap<String, u64>,
+    /// What was asked for.
+    pub recipe: Recipe,
+    /// Files that stand for all others: the indices hold the hashes of the shards.
+    pub files: Vec<FileRecord>,
+}
+
+/// An amount of documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    /// Number of documents.
+    pub documents: u64,
+    /// Bytes of their text.
+    pub bytes: u64,
+    /// Their tokens, with the marks at their ends.
+    pub tokens: u64,
+}
+
+/// An amount on each side of the split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sides {
+    /// Trained on.
+    pub train: Tally,
+    /// Held out.
+    pub held_out: Tally,
+}
+
+/// An amount that did not come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dropped {
+    /// Number of documents.
+    pub documents: u64,
+    /// Bytes of their text.
+    pub bytes: u64,
+}
+
+/// A file of the data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// Path in the folder, with forward slashes.
+    pub path: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// SHA-256 of its content, hexadecimal.
+    pub sha256: String,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, bytes: u64, tokens: u64) {
+        self.documents += 1;
+        self.bytes += bytes;
+        self.tokens += tokens;
+    }
+}
+
+impl Sides {
+    /// One side.
+    #[must_use]
+    pub fn of(&self, side: Side) -> &Tally {
+        match side {
+            Side::Train => &self.train,
+            Side::HeldOut => &self.held_out,
+        }
+    }
+
+    fn of_mut(&mut self, side: Side) -> &mut Tally {
+        match side {
+            Side::Train => &mut self.train,
+            Side::HeldOut => &mut self.held_out,
+        }
+    }
+}
+
+impl Dropped {
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.documents += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// The parts of the account that grow document by document.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) all: Sides,
+    pub(crate) sources: BTreeMap<String, Sides>,
+    pub(crate) licences: BTreeMap<String, Sides>,
+    pub(crate) languages: BTreeMap<String, Sides>,
+    pub(crate) duplicates: Dropped,
+    pub(crate) left_out: Dropped,
+    pub(crate) rejects: BTreeMap<String, u64>,
+}
+
+impl Ledger {
+    pub(crate) fn keep(&mut self, document: &crate::Document, side: Side, tokens: u64) {
+        let bytes = document.text.len() as u64;
+        self.all.of_mut(side).add(bytes, tokens);
+        let stated = |text: &Option<String>| text.clone().unwrap_or_else(|| NOT_STATED.into());
+        self.sources.entry(document.source.clone()).or_default().of_mut(side).add(bytes, tokens);
+        self.licences.entry(stated(&document.licence)).or_default().of_mut(side).add(bytes, tokens);
+        self.languages.entry(stated(&document.language)).or_default().of_mut(side).add(bytes, tokens);
+    }
+
+    pub(crate) fn reject(&mut self, reject: &Reject) {
+        *self.rejects.entry(reject.reason.name().into()).or_default() += 1;
+    }
+}
