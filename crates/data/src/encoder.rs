@@ -1,6 +1,8 @@
 //! What the building of a data set needs of a tokenizer.
 
-/// Turns text into token ids. Implemented by `moeworks_text::Tokenizer`.
+use moeworks_text::Tokenizer;
+
+/// Turns text into token ids. Implemented by [`Tokenizer`].
 pub trait Encoder: Sync {
     /// Ids of a text, never a special token.
     fn encode(&self, text: &str) -> Vec<u32>;
@@ -16,4 +18,26 @@ pub trait Encoder: Sync {
 
     /// Says which tokenizer it is, so that data and model can be told to belong together.
     fn fingerprint(&self) -> String;
+}
+
+impl Encoder for Tokenizer {
+    fn encode(&self, text: &str) -> Vec<u32> {
+        self.encode(text)
+    }
+
+    fn start_of_document(&self) -> Option<u32> {
+        self.bos().filter(|_| self.add_bos())
+    }
+
+    fn end_of_document(&self) -> Option<u32> {
+        self.eos()
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size()
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint()
+    }
 }

@@ -267,6 +267,34 @@ fn too_little_is_said_with_what_would_be_enough() {
     assert_eq!(DataFolder::open(&out).unwrap().held_out().unwrap().count(), 0);
 }
 
+/// The way of the quickstart: a tokenizer learns from the training side, then the shards are built with it.
+#[test]
+fn a_trained_tokenizer_builds_shards_that_read_as_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let docs = folder.path().join("docs");
+    plant_texts(&docs, 80);
+    plant(&docs, &[("special.md", b"the text <|endoftext|> and <|im_start|> are no special tokens")]);
+    let recipe = Recipe { held_out: 0.05, ..recipe(&docs) };
+    let documents = side(&recipe, Side::Train);
+    let options = moeworks_text::TrainOptions { vocab_size: 300, min_frequency: 2 };
+    let tokenizer = moeworks_text::train(documents.iter(), &options, |_| ()).unwrap();
+    let out = folder.path().join("out");
+    let summary = build(&recipe, &tokenizer, &out, &()).unwrap();
+    assert_eq!((summary.tokenizer, summary.vocab_size), (tokenizer.fingerprint(), tokenizer.vocab_size()));
+    let data = DataFolder::open(&out).unwrap();
+    let mut ids: Vec<u32> = Vec::new();
+    for sample in 0..summary.samples {
+        ids.extend(data.sample(sample).unwrap().iter().map(|&id| id as u32));
+    }
+    let eos = tokenizer.eos().unwrap();
+    let texts: Vec<String> = ids.split(|&id| id == eos).map(|ids| tokenizer.decode(ids)).collect();
+    let (last, whole) = texts.split_last().unwrap();
+    assert!(whole.len() > 60 && whole.iter().zip(&documents).all(|(text, document)| *text == document.text));
+    assert!(documents[whole.len()..].first().is_none_or(|document| document.text.starts_with(last)));
+    assert!(documents.iter().any(|document| document.path == "special.md"));
+    assert_eq!(ids.iter().filter(|&&id| tokenizer.is_special(id)).count(), whole.len());
+}
+
 /// Gives ids and marks that it should not.
 struct Odd {
     id: u32,

@@ -34,6 +34,12 @@ pub struct Document {
     pub language: Option<String>,
 }
 
+impl AsRef<str> for Document {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
 /// What a source yields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
