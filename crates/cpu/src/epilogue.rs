@@ -1,0 +1,155 @@
+//! What happens to a block of results while it is still in the cache.
+
+use crate::shared::Shared;
+use crate::simd::Simd;
+use half::bf16;
+use moeworks_ops::{Access, DType, Tensor};
+use std::ops::Range;
+
+/// Receives finished blocks: results of `rows` and `columns` of one expert, in f32, `step` elements from row to row.
+pub trait Epilogue: Sync {
+    /// Takes a block.
+    ///
+    /// # Safety
+    /// `block` holds the rows, with columns rounded up to whole panels; no two calls have a result in common.
+    unsafe fn take<S: Simd>(
+        &self,
+        expert: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: *const f32,
+        step: usize,
+    );
+}
+
+/// A float tensor to be written by several tasks.
+#[derive(Clone, Copy)]
+pub enum Target {
+    /// f32.
+    F32(Shared<f32>),
+    /// bf16.
+    Bf16(Shared<bf16>),
+}
+
+impl Target {
+    /// A float tensor, to write.
+    pub fn write(access: &mut Access<'_>, t: &Tensor) -> Self {
+        match t.dtype {
+            DType::F32 => Target::F32(Shared::new(access.write(t))),
+            DType::Bf16 => Target::Bf16(Shared::new(access.write(t))),
+            other => panic!("this device has f32 and bf16, not {other:?}"),
+        }
+    }
+
+    /// The same target from element `i` on.
+    ///
+    /// # Safety
+    /// The element is inside.
+    pub unsafe fn from(self, i: usize) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Target::F32(x) => Target::F32(x.from(i)),
+                Target::Bf16(x) => Target::Bf16(x.from(i)),
+            }
+        }
+    }
+
+    /// Stores the first `n` lanes at element `i`, rounded if the target is bf16.
+    ///
+    /// # Safety
+    /// The elements are inside, and this task's own.
+    #[inline(always)]
+    pub unsafe fn store<S: Simd>(self, i: usize, v: S::V, n: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Target::F32(x) => S::store_n(x.at(i), v, n),
+                Target::Bf16(x) if n >= S::LANES => S::store_bf16(x.at(i), v),
+                Target::Bf16(x) => {
+                    let mut lanes = [0.0f32; 16];
+                    S::store(lanes.as_mut_ptr(), v);
+                    for (j, lane) in lanes.into_iter().take(n).enumerate() {
+                        *x.at(i + j) = bf16::from_f32(lane);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first `n` lanes from element `i`, widened.
+    ///
+    /// # Safety
+    /// The elements are inside, and this task's own.
+    #[inline(always)]
+    pub unsafe fn load<S: Simd>(self, i: usize, n: usize) -> S::V {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Target::F32(x) => S::load_n(x.at(i), n),
+                Target::Bf16(x) if n >= S::LANES => S::load_bf16(x.at(i)),
+                Target::Bf16(x) => {
+                    let mut lanes = [0.0f32; 16];
+                    for (j, lane) in lanes.iter_mut().take(n).enumerate() {
+                        *lane = (*x.at(i + j)).to_f32();
+                    }
+                    S::load(lanes.as_ptr())
+                }
+            }
+        }
+    }
+}
+
+/// What a stored result is added to.
+#[derive(Clone, Copy)]
+pub enum Addend<'a> {
+    /// Nothing: overwrite.
+    None,
+    /// What is there already.
+    Present,
+    /// Another f32 tensor of the same shape.
+    Other(&'a [f32]),
+}
+
+/// Stores results as rows of `width`; experts, where a result is a matrix of each, are `expert_step` apart.
+pub struct Store<'a> {
+    /// Where.
+    pub to: Target,
+    /// Elements of a row.
+    pub width: usize,
+    /// Elements from expert to expert (0 where rows are numbered through).
+    pub expert_step: usize,
+    /// On top of what.
+    pub on: Addend<'a>,
+}
+
+impl Epilogue for Store<'_> {
+    #[inline(always)]
+    unsafe fn take<S: Simd>(
+        &self,
+        expert: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: *const f32,
+        step: usize,
+    ) {
+        for (i, row) in rows.enumerate() {
+            let start = expert * self.expert_step + row * self.width;
+            let mut c = columns.start;
+            while c < columns.end {
+                let n = (columns.end - c).min(S::LANES);
+                // SAFETY: the block holds whole panels; row and columns are this call's own part of the target.
+                unsafe {
+                    let mut v = S::load(block.add(i * step + c - columns.start));
+                    match self.on {
+                        Addend::None => {}
+                        Addend::Present => v = S::add(v, self.to.load::<S>(start + c, n)),
+                        Addend::Other(x) => v = S::add(v, S::load_n(x[start + c..start + c + n].as_ptr(), n)),
+                    }
+                    self.to.store::<S>(start + c, v, n);
+                }
+                c += S::LANES;
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Working memory of one thread, allocated once with the pool.
+
+use crate::attention::Blocks;
+use half::bf16;
+use moeworks_ops::buffer::Buffer;
+
+/// Rows of a block of results.
+pub const ROWS: usize = 192;
+/// Columns of a block of results, a multiple of two panels.
+pub const COLUMNS: usize = 256;
+/// Depth of one pass over a block: two panels of it stay in the first-level cache.
+pub const DEPTH: usize = 256;
+/// Columns of a packed panel, and of an AMX tile.
+pub const PANEL: usize = 16;
+
+/// Blocks of a multiplication. The same memory serves f32 and bf16.
+pub struct Scratch {
+    a: Buffer,
+    b: Buffer,
+    c: Buffer,
+    attention: Option<(usize, Blocks)>,
+}
+
+impl Scratch {
+    /// Fresh scratch. Panics if a megabyte cannot be had.
+    pub fn new() -> Self {
+        let block = |n: usize| Buffer::zeroed(4 * n).expect("a thread's scratch fits");
+        Scratch {
+            a: block(ROWS * DEPTH),
+            b: block(DEPTH * 2 * PANEL),
+            c: block(ROWS * (COLUMNS + PANEL)),
+            attention: None,
+        }
+    }
+
+    /// Block of the left operand: ROWS x DEPTH.
+    pub fn a(&mut self) -> *mut f32 {
+        self.a.start().cast()
+    }
+
+    /// The same as bf16: ROWS x 2 DEPTH.
+    pub fn a_bf16(&mut self) -> *mut bf16 {
+        self.a.start().cast()
+    }
+
+    /// Two panels of the right operand: DEPTH x 2 PANEL.
+    pub fn b(&mut self) -> *mut f32 {
+        self.b.start().cast()
+    }
+
+    /// The same as bf16: 2 DEPTH x 2 PANEL.
+    pub fn b_bf16(&mut self) -> *mut bf16 {
+        self.b.start().cast()
+    }
+
+    /// Block of results: ROWS x COLUMNS, and a panel more for blocks that start inside one.
+    pub fn c(&mut self) -> *mut f32 {
+        self.c.start().cast()
+    }
+
+    /// Blocks of attention for heads of `width`, all free. Allocated when a width is first met.
+    pub fn attention(&mut self, width: usize) -> &mut Blocks {
+        if self.attention.as_ref().is_none_or(|(held, _)| *held < width) {
+            self.attention = Some((width, Blocks::new(width)));
+        }
+        let (_, blocks) = self.attention.as_mut().expect("just made");
+        blocks.clear();
+        blocks
+    }
+}

@@ -1,0 +1,200 @@
+//! AVX-512 (F, BW, DQ, VL): sixteen lanes.
+
+use super::{Kernel, Simd};
+use half::bf16;
+use std::arch::x86_64::*;
+
+/// Sixteen lanes.
+#[derive(Clone, Copy)]
+pub struct Avx512;
+
+/// Runs a kernel compiled for AVX-512.
+///
+/// # Safety
+/// The processor has it; moreover whatever the kernel asks for.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: the caller's.
+    unsafe { kernel.run::<Avx512>() }
+}
+
+/// Nearest bf16, ties to even, in the upper half of every lane; NaN stays NaN.
+#[inline(always)]
+unsafe fn rounded(v: __m512) -> __m512i {
+    // SAFETY: register arithmetic only; the set is there by the trait's contract.
+    unsafe {
+        let bits = _mm512_castps_si512(v);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let sum = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
+        let quiet = _mm512_mask_or_epi32(sum, nan, bits, _mm512_set1_epi32(0x0040_0000));
+        _mm512_and_si512(quiet, _mm512_set1_epi32(0xffff_0000u32 as i32))
+    }
+}
+
+// SAFETY: every method touches only what its contract names; the set is there by the trait's contract.
+unsafe impl Simd for Avx512 {
+    type V = __m512;
+    const LANES: usize = 16;
+    const REGISTERS: usize = 32;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: Self::V) {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_part(p: *const f32, n: usize) -> Self::V {
+        // SAFETY: masked lanes are not touched.
+        unsafe { _mm512_maskz_loadu_ps((1u32 << n).wrapping_sub(1) as u16, p) }
+    }
+    #[inline(always)]
+    unsafe fn store_part(p: *mut f32, v: Self::V, n: usize) {
+        // SAFETY: masked lanes are not touched.
+        unsafe { _mm512_mask_storeu_ps(p, (1u32 << n).wrapping_sub(1) as u16, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const bf16) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let narrow = _mm256_loadu_si256(p.cast());
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(narrow)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bf16(p: *mut bf16, v: Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let narrow = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded(v)));
+            _mm256_storeu_si256(p.cast(), narrow);
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_pairs(p: *const bf16) -> (Self::V, Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let pairs = _mm512_loadu_si512(p.cast());
+            let high = _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000u32 as i32));
+            (_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)), _mm512_castsi512_ps(high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn round_bf16(v: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_castsi512_ps(rounded(v)) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sqrt(a: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_sqrt_ps(a) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn round(a: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    unsafe fn pow2(n: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+        }
+    }
+    #[inline(always)]
+    unsafe fn sum(v: Self::V) -> f32 {
+        // SAFETY: as above.
+        unsafe {
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn largest(v: Self::V) -> f32 {
+        // SAFETY: as above.
+        unsafe { _mm512_reduce_max_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn exceeds(a: Self::V, b: Self::V) -> u32 {
+        // SAFETY: as above.
+        unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(_mm512_abs_ps(a), b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        // SAFETY: both blocks are the caller's.
+        unsafe {
+            // Rows to 4 x 4 blocks inside each quarter of a register, then quarters to their places.
+            let row: [__m512; 16] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * from_step)));
+            let mut quads = [_mm512_setzero_ps(); 16];
+            for g in 0..4 {
+                let [a, b, c, d] = [row[4 * g], row[4 * g + 1], row[4 * g + 2], row[4 * g + 3]];
+                let (ab0, ab1) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let (cd0, cd1) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                quads[4 * g] = _mm512_shuffle_ps::<0b0100_0100>(ab0, cd0);
+                quads[4 * g + 1] = _mm512_shuffle_ps::<0b1110_1110>(ab0, cd0);
+                quads[4 * g + 2] = _mm512_shuffle_ps::<0b0100_0100>(ab1, cd1);
+                quads[4 * g + 3] = _mm512_shuffle_ps::<0b1110_1110>(ab1, cd1);
+            }
+            for j in 0..4 {
+                let [a, b, c, d] = [quads[j], quads[4 + j], quads[8 + j], quads[12 + j]];
+                let (ab_even, ab_odd) =
+                    (_mm512_shuffle_f32x4::<0b1000_1000>(a, b), _mm512_shuffle_f32x4::<0b1101_1101>(a, b));
+                let (cd_even, cd_odd) =
+                    (_mm512_shuffle_f32x4::<0b1000_1000>(c, d), _mm512_shuffle_f32x4::<0b1101_1101>(c, d));
+                let column = |quarter: usize| to.add((4 * quarter + j) * to_step);
+                _mm512_storeu_ps(column(0), _mm512_shuffle_f32x4::<0b1000_1000>(ab_even, cd_even));
+                _mm512_storeu_ps(column(1), _mm512_shuffle_f32x4::<0b1000_1000>(ab_odd, cd_odd));
+                _mm512_storeu_ps(column(2), _mm512_shuffle_f32x4::<0b1101_1101>(ab_even, cd_even));
+                _mm512_storeu_ps(column(3), _mm512_shuffle_f32x4::<0b1101_1101>(ab_odd, cd_odd));
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! One kernel source for every instruction set: kernels are generic over [`Simd`] and entered through [`run`], which
+//! compiles them once for each set.
+//!
+//! All of a kernel is `#[inline(always)]` down from its entry, so that the compiler may use the set's instructions in
+//! it; nothing of it is called through a pointer.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use crate::isa::Vector;
+use half::bf16;
+pub use portable::Portable;
+
+/// A vector of f32 lanes.
+///
+/// # Safety
+/// Its methods may be called only where the processor has the instruction set, which [`run`] sees to. Pointers must
+/// be valid for what the method touches: [`Simd::LANES`] elements, or `n` of them.
+#[allow(clippy::missing_safety_doc)] // said once above
+pub unsafe trait Simd: Copy + 'static {
+    /// The register type.
+    type V: Copy;
+    /// Lanes in it; a divisor of 16.
+    const LANES: usize;
+    /// Registers there are.
+    const REGISTERS: usize;
+    /// Whether a register is one of the processor's, not an array.
+    const VECTOR: bool = true;
+
+    /// Every lane `x`.
+    unsafe fn splat(x: f32) -> Self::V;
+    /// LANES elements.
+    unsafe fn load(p: *const f32) -> Self::V;
+    /// Stores all lanes.
+    unsafe fn store(p: *mut f32, v: Self::V);
+    /// The first `n < LANES` elements, the others 0.
+    unsafe fn load_part(p: *const f32, n: usize) -> Self::V;
+    /// Stores the first `n < LANES` lanes.
+    unsafe fn store_part(p: *mut f32, v: Self::V, n: usize);
+    /// Widened bf16.
+    unsafe fn load_bf16(p: *const bf16) -> Self::V;
+    /// Rounded to nearest even.
+    unsafe fn store_bf16(p: *mut bf16, v: Self::V);
+    /// LANES pairs of bf16: the first of each widened, and the second.
+    unsafe fn load_pairs(p: *const bf16) -> (Self::V, Self::V);
+    /// Rounds every lane to the nearest bf16, ties to even, and keeps it as f32.
+    unsafe fn round_bf16(v: Self::V) -> Self::V;
+    /// `a + b`
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    /// `a b`
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// Square root.
+    unsafe fn sqrt(a: Self::V) -> Self::V;
+    /// `a b + c`, fused where the set has it.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger of each lane; `b` where either is NaN.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller of each lane; `b` where either is NaN.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// Rounds to the nearest integer, ties to even.
+    unsafe fn round(a: Self::V) -> Self::V;
+    /// `2^n` for integers `-126..=127`.
+    unsafe fn pow2(n: Self::V) -> Self::V;
+    /// Sum of the lanes in a fixed order.
+    unsafe fn sum(v: Self::V) -> f32;
+    /// Largest lane.
+    unsafe fn largest(v: Self::V) -> f32;
+    /// One bit a lane: `|a| > b`.
+    unsafe fn exceeds(a: Self::V, b: Self::V) -> u32;
+
+    /// Transposes a 16 x 16 block.
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        for i in 0..16 {
+            for j in 0..16 {
+                // SAFETY: both blocks are the caller's.
+                unsafe { *to.add(j * to_step + i) = *from.add(i * from_step + j) };
+            }
+        }
+    }
+
+    /// The first `n <= LANES` elements, the others 0.
+    #[inline(always)]
+    unsafe fn load_n(p: *const f32, n: usize) -> Self::V {
+        // SAFETY: the caller's.
+        unsafe { if n >= Self::LANES { Self::load(p) } else { Self::load_part(p, n) } }
+    }
+
+    /// Stores the first `n <= LANES` lanes.
+    #[inline(always)]
+    unsafe fn store_n(p: *mut f32, v: Self::V, n: usize) {
+        // SAFETY: the caller's.
+        unsafe { if n >= Self::LANES { Self::store(p, v) } else { Self::store_part(p, v, n) } }
+    }
+
+    /// `e^x`, within 2 units in the last place where `x` is in -87.3..88.3 and as at the nearer end outside; NaN of
+    /// NaN.
+    ///
+    /// `x = n ln 2 + r` with |r| <= ln 2 / 2, and Cephes' polynomial of degree 6 for `e^r`.
+    #[inline(always)]
+    unsafe fn exp(x: Self::V) -> Self::V {
+        // SAFETY: the caller's.
+        unsafe {
+            let s = |v: f32| Self::splat(v);
+            // With NaN, max and min give their second operand: x stays there.
+            let x = Self::min(s(88.3), Self::max(s(-87.3), x));
+            let n = Self::round(Self::mul(x, s(std::f32::consts::LOG2_E)));
+            let r = Self::fma(n, s(-0.693_359_4), x);
+            let r = Self::fma(n, s(2.121_944_4e-4), r);
+            let mut p = s(1.987_569_1e-4);
+            for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1, 1.0, 1.0] {
+                p = Self::fma(p, r, s(c));
+            }
+            // 2^n in two steps: at the ends n itself is out of an exponent's range.
+            let half = Self::round(Self::mul(n, s(0.5)));
+            Self::mul(Self::mul(p, Self::pow2(half)), Self::pow2(Self::sub(n, half)))
+        }
+    }
+
+    /// `1 / (1 + e^-x)`
+    #[inline(always)]
+    unsafe fn sigmoid(x: Self::V) -> Self::V {
+        // SAFETY: the caller's.
+        unsafe {
+            let e = Self::exp(Self::sub(Self::splat(0.0), x));
+            Self::div(Self::splat(1.0), Self::add(Self::splat(1.0), e))
+        }
+    }
+}
+
+/// A kernel with its arguments.
+pub trait Kernel {
+    /// What it gives back.
+    type Output;
+    /// Runs it with one instruction set.
+    ///
+    /// # Safety
+    /// The processor has the set; moreover whatever the kernel says of its arguments.
+    unsafe fn run<S: Simd>(self) -> Self::Output;
+}
+
+/// Runs a kernel with an instruction set.
+///
+/// # Safety
+/// As the kernel's own `run`. The set itself was checked when `vector` was made.
+#[inline]
+pub unsafe fn run<K: Kernel>(vector: Vector, kernel: K) -> K::Output {
+    // SAFETY: a `Vector` other than Portable exists only where the processor has it (see `isa`).
+    unsafe {
+        match vector {
+            Vector::Portable => kernel.run::<Portable>(),
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx2 => avx2::run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx512 => avx512::run(kernel),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
