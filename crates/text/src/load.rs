@@ -49,26 +49,24 @@ fn build(mut file: TokenizerJson, config: Config) -> Result<Tokenizer, TextError
     let specials = Specials::new(specials);
 
     let roles = roles(&config, &specials, &file)?;
-    let ranked = file.ranked(named_special);
-    let drops_leading_space;
-    let (engine, vocabulary) = match ranked {
-        Some(ranked) => {
-            drops_leading_space = false;
-            (Engine::Ranked(ranked), vocabulary(&file, &specials, &Decoder::new(&file.path, &file.json["decoder"])?))
-        }
-        None => {
-            for entry in file.json["added_tokens"].as_array_mut().into_iter().flatten() {
-                if entry["content"].as_str().is_some_and(|content| specials.id(content).is_some()) {
-                    entry["special"] = true.into();
+    let decoder = Decoder::new(&file.path, &file.json["decoder"])?;
+    let vocabulary = vocabulary(&file, &specials, &decoder);
+    let engine =
+        match file.ranked(named_special) {
+            Some(ranked) => Engine::Ranked(ranked),
+            None => {
+                let added = file.json.get_mut("added_tokens").and_then(serde_json::Value::as_array_mut);
+                for entry in added.into_iter().flatten() {
+                    if entry["content"].as_str().is_some_and(|content| specials.id(content).is_some()) {
+                        entry["special"] = true.into();
+                    }
                 }
+                let foreign = Foreign::new(&file.json, roles[2]);
+                Engine::Foreign(Box::new(foreign.map_err(|reason| {
+                    TextError::key(&file.path, "(the whole file)", format!("is refused: {reason}"))
+                })?)
             }
-            let foreign = Foreign::new(&file.json, roles[2])
-                .map_err(|reason| TextError::key(&file.path, "(the whole file)", format!("is refused: {reason}")))?;
-            let decoder = Decoder::new(&file.path, &file.json["decoder"])?;
-            drops_leading_space = decoder.drops_leading_space;
-            (Engine::Foreign(foreign), vocabulary(&file, &specials, &decoder))
-        }
-    };
+        };
     if let Some(&id) = config.eos_ids.iter().find(|&&id| id as usize >= vocabulary.len()) {
         let problem = format!("names the id {id}, but the tokenizer's highest id is {}", vocabulary.len() - 1);
         return Err(TextError::key(&config.eos_ids_path, "eos_token_id", problem));
@@ -80,7 +78,7 @@ fn build(mut file: TokenizerJson, config: Config) -> Result<Tokenizer, TextError
         vocabulary,
         roles,
         stop_ids: config.eos_ids.clone(),
-        drops_leading_space,
+        drops_leading_space: decoder.drops_leading_space,
         template: template(&config, &specials)?,
         specials,
         files: Files { tokenizer: Some(file.text), config: config.json },

@@ -33,7 +33,7 @@ pub(crate) struct Parts {
 
 pub(crate) enum Engine {
     Ranked(Ranked),
-    Foreign(Foreign),
+    Foreign(Box<Foreign>),
 }
 
 /// The files the tokenizer was read from; empty if it was made here.
@@ -178,7 +178,7 @@ impl Tokenizer {
         matches!(self.0.engine, Engine::Ranked(_))
     }
 
-    /// SHA-256, in hexadecimal, over everything that decides ids: vocabulary, merges, split, special tokens, roles and
+    /// SHA-256, in hexadecimal, over everything that decides ids: vocabulary, merges, split, special tokens, bos, eos and
     /// chat templates. Equal after saving and loading; for checkpoints and shards.
     pub fn fingerprint(&self) -> String {
         let parts = self.parts();
@@ -207,10 +207,10 @@ impl Tokenizer {
             hash.add(content.as_bytes());
             hash.add(&[u8::from(*lstrip), u8::from(*rstrip)]);
         }
-        for id in parts.roles.iter().flatten().chain(&parts.stop_ids) {
-            hash.add(&id.to_le_bytes());
+        for id in [self.bos(), self.eos()] {
+            hash.add(&id.unwrap_or(u32::MAX).to_le_bytes());
         }
-        hash.add(&[u8::from(parts.add_bos), parts.roles.iter().filter(|role| role.is_some()).count() as u8]);
+        hash.add(&[u8::from(parts.add_bos)]);
         for (name, source) in parts.template.sources() {
             hash.add(name.as_bytes());
             hash.add(source.as_bytes());

@@ -155,11 +155,12 @@ impl TokenizerJson {
         let unknown_last = |piece: &String| self.vocabulary.get(piece).copied().unwrap_or(u32::MAX);
         pieces.sort_by_key(unknown_last);
         let mut ranks: HashMap<String, u32> = pieces.iter().cloned().zip(0..).collect();
-        // Several pairs may be listed for one token, but side by side: then all of them have the token's priority.
+        // Several pairs may be listed for one token, but side by side: then all of them have the token's priority, and the
+        // one that can be applied is found below. A pair with a part that is made later can never be applied.
         let mut listed = HashSet::new();
         for (left, right) in self.merges().ok()?.flatten() {
             let piece = format!("{left}{right}");
-            let (left, right) = (*ranks.get(left)?, *ranks.get(right)?);
+            let parts = ranks.get(left).copied().zip(ranks.get(right).copied());
             let next = pieces.len() as u32;
             let rank = *ranks.entry(piece.clone()).or_insert(next);
             if rank == next {
@@ -167,7 +168,7 @@ impl TokenizerJson {
             } else if rank + 1 != next {
                 return None;
             }
-            listed.insert((left, right, rank));
+            listed.extend(parts.map(|(left, right)| (left, right, rank)));
         }
 
         let ids: Vec<u32> = pieces.iter().map(|piece| self.vocabulary.get(piece).copied()).collect::<Option<_>>()?;
