@@ -137,8 +137,13 @@ impl Config {
             let (h, g) = (self.n_heads, self.n_kv_heads);
             return fail("kv_n_heads", format!("{h} query heads do not divide evenly over {g} key-value heads"));
         }
-        if !self.head_dim.is_multiple_of(2) {
-            return fail("head_dim", format!("is {}, must be even for rotary positions", self.head_dim));
+        // Rotary positions need even heads; the kernels take whole bytes of a bit mask, at most 256 columns at once.
+        let unit = if self.head_dim <= 64 { 2 } else { 8 };
+        if self.head_dim > 256 || !self.head_dim.is_multiple_of(unit) {
+            return fail(
+                "head_dim",
+                format!("is {}, must be even up to 64, else a multiple of 8 up to 256", self.head_dim),
+            );
         }
         if self.top_k > self.n_experts {
             return fail("moe_top_k", format!("is {}, but there are only {} experts", self.top_k, self.n_experts));
