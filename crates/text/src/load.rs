@@ -51,22 +51,19 @@ fn build(mut file: TokenizerJson, config: Config) -> Result<Tokenizer, TextError
     let roles = roles(&config, &specials, &file)?;
     let decoder = Decoder::new(&file.path, &file.json["decoder"])?;
     let vocabulary = vocabulary(&file, &specials, &decoder);
-    let engine =
-        match file.ranked(named_special) {
-            Some(ranked) => Engine::Ranked(ranked),
-            None => {
-                let added = file.json.get_mut("added_tokens").and_then(serde_json::Value::as_array_mut);
-                for entry in added.into_iter().flatten() {
-                    if entry["content"].as_str().is_some_and(|content| specials.id(content).is_some()) {
-                        entry["special"] = true.into();
-                    }
+    let engine = match file.ranked(named_special) {
+        Some(ranked) => Engine::Ranked(ranked),
+        None => {
+            let added = file.json.get_mut("added_tokens").and_then(serde_json::Value::as_array_mut);
+            for entry in added.into_iter().flatten() {
+                if entry["content"].as_str().is_some_and(|content| specials.id(content).is_some()) {
+                    entry["special"] = true.into();
                 }
-                let foreign = Foreign::new(&file.json, roles[2]);
-                Engine::Foreign(Box::new(foreign.map_err(|reason| {
-                    TextError::key(&file.path, "(the whole file)", format!("is refused: {reason}"))
-                })?)
             }
-        };
+            let refused = |reason| TextError::key(&file.path, "(the whole file)", format!("is refused: {reason}"));
+            Engine::Foreign(Box::new(Foreign::new(&file.json, roles[2]).map_err(refused)?))
+        }
+    };
     if let Some(&id) = config.eos_ids.iter().find(|&&id| id as usize >= vocabulary.len()) {
         let problem = format!("names the id {id}, but the tokenizer's highest id is {}", vocabulary.len() - 1);
         return Err(TextError::key(&config.eos_ids_path, "eos_token_id", problem));
