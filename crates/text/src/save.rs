@@ -101,13 +101,25 @@ fn pretty(json: &Value) -> String {
 fn write_file(path: &Path, text: &str) -> Result<(), TextError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        let mut file = temporary().tempfile_in(dir)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         std::io::Result::Ok(())
     };
     write().map_err(|source| failed(path, source))
+}
+
+/// Temporary files are private by default; these are to be read by whoever may read other files.
+fn temporary() -> tempfile::Builder<'static, 'static> {
+    #[allow(unused_mut, reason = "only Unix has modes")]
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666)); // less the process's umask
+    }
+    builder
 }
 
 fn failed(path: &Path, source: std::io::Error) -> TextError {

@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 
 static CL100K: LazyLock<Tokenizer> = LazyLock::new(Tokenizer::cl100k);
 
-fn chat(roles_and_contents: &[(&str, &str)]) -> Vec<Message> {
-    roles_and_contents.iter().map(|(role, content)| Message::new(*role, *content)).collect()
+/// Roles and contents.
+type Turns<'a> = &'a [(&'a str, &'a str)];
+
+fn chat(turns: Turns) -> Vec<Message> {
+    turns.iter().map(|(role, content)| Message::new(*role, *content)).collect()
 }
 
 fn render(template: &str, messages: &[Message], options: &ChatOptions) -> Result<String, TextError> {
@@ -51,7 +54,7 @@ fn golden_conversations_of_dbrx() {
 
 #[test]
 fn chatml_at_its_edges() {
-    let cases: [(&[(&str, &str)], bool, &str); 6] = [
+    let cases: [(Turns, bool, &str); 6] = [
         (&[], true, "<|im_start|>assistant\n"),
         (&[], false, ""),
         (&[("system", " s ")], true, "<|im_start|>system\ns<|im_end|>\n<|im_start|>assistant\n"),
@@ -108,7 +111,7 @@ const THINKING: &str = "{%- for message in messages -%}{%- set content = message
 
 #[test]
 fn idioms_of_other_templates() {
-    let cases: [(&str, &[(&str, &str)], &str); 8] = [
+    let cases: [(&str, Turns, &str); 8] = [
         (
             LLAMA_3,
             &[("user", "  hi\n there "), ("assistant", "yes")],

@@ -45,6 +45,17 @@ fn what_is_saved_is_what_is_loaded() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn saved_files_have_the_mode_of_other_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("other"), "").unwrap();
+    trained(300).save(dir.path()).unwrap();
+    let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+    assert_eq!(mode("tokenizer.json"), mode("other"));
+}
+
 #[test]
 fn fingerprints_tell_tokenizers_apart() {
     let base = saved_json(&trained(600));

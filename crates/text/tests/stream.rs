@@ -57,10 +57,13 @@ fn byte_id(tokenizer: &Tokenizer, byte: u8) -> u32 {
     (0..256).find(|&id| tokenizer.token_bytes(id) == [byte]).unwrap()
 }
 
+/// What each push gives out.
+type Pushes<'a> = &'a [Option<&'a str>];
+
 #[test]
 fn bytes_that_are_no_text() {
     let id = |byte| byte_id(&TRAINED, byte);
-    let cases: [(&[u8], &[Option<&str>], &str); 6] = [
+    let cases: [(&[u8], Pushes, &str); 6] = [
         (b"\xF0\x9F\x98\x80", &[None, None, None, Some("😀")], ""),
         (b"\xF0\x9F\x98", &[None, None, None], "\u{FFFD}"),
         (b"\xF0\x9Fa", &[None, None, Some("\u{FFFD}a")], ""),
