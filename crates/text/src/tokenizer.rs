@@ -171,9 +171,8 @@ impl Tokenizer {
         ROLES.into_iter().zip(self.0.roles).filter_map(|(role, id)| Some((role, self.0.specials.content(id?)?)))
     }
 
-    /// Whether text can never spell a special token because the engine does not know of them, and is linear in the text.
-    /// True for what is made here and for byte-level BPE files with GPT-4's or GPT-2's split pattern; other files are run
-    /// by the `tokenizers` crate.
+    /// Whether the fast engine runs this tokenizer, in time linear in the text. It does for what is made here and for
+    /// byte-level BPE files with GPT-4's or GPT-2's split pattern; others are run by the `tokenizers` crate.
     pub fn is_fast(&self) -> bool {
         matches!(self.0.engine, Engine::Ranked(_))
     }

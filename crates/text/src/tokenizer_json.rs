@@ -1,6 +1,7 @@
 //! Reading tokenizer.json, the format of the `tokenizers` library, and checking it before anything is built from it.
 
 use std::collections::{HashMap, HashSet};
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -12,6 +13,9 @@ use crate::split::SplitPattern;
 
 /// No vocabulary in use is a tenth of this.
 const MAX_VOCABULARY: usize = 1 << 22;
+
+const MISSING: &str = "no such file; where there is only a tokenizer.model, let transformers write it: \
+    AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)";
 
 /// A tokenizer.json whose vocabulary, merges and added tokens agree with each other.
 pub(crate) struct TokenizerJson {
@@ -39,7 +43,10 @@ impl TokenizerJson {
         let text = std::fs::read_to_string(path).map_err(|source| TextError::Io {
             path: path.to_owned(),
             action: "read",
-            source,
+            source: match source.kind() {
+                ErrorKind::NotFound => Error::new(ErrorKind::NotFound, MISSING),
+                _ => source,
+            },
         })?;
         let json: Value =
             serde_json::from_str(&text).map_err(|source| TextError::Json { path: path.to_owned(), source })?;

@@ -9,6 +9,12 @@ use serde_json::{Value, json};
 use support::{json_file, saved_json, trained};
 
 #[test]
+fn one_tokenizer_serves_all_threads() {
+    fn shared<T: Send + Sync + Clone + 'static>(_: &T) {}
+    shared(&trained(300));
+}
+
+#[test]
 fn what_is_saved_is_what_is_loaded() {
     for tokenizer in [Tokenizer::cl100k(), trained(1000)] {
         let dir = tempfile::tempdir().unwrap();
@@ -211,7 +217,7 @@ fn truncated_files_are_named() {
     assert!(matches!(Tokenizer::from_file(&path), Err(TextError::Io { .. })));
     let missing = Tokenizer::from_dir(&dir.path().join("nowhere")).unwrap_err();
     assert!(matches!(&missing, TextError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound));
-    assert!(missing.to_string().contains("tokenizer.json"));
+    assert!(missing.to_string().contains("tokenizer.json") && missing.to_string().contains("save_pretrained"));
 }
 
 #[test]

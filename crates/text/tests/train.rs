@@ -36,13 +36,6 @@ fn the_same_documents_give_the_same_tokenizer() {
     for _ in 0..3 {
         assert_eq!(train(backwards.iter(), &options, |_| {}).unwrap().fingerprint(), first);
     }
-    let lone = rayon_free(|| train(backwards.iter(), &options, |_| {}).unwrap().fingerprint());
-    assert_eq!(lone, first);
-}
-
-/// Runs on a thread of its own, which the library's thread pool then serves differently.
-fn rayon_free<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
 
 #[test]
