@@ -29,8 +29,8 @@ mod source;
 pub use isa::{Isa, IsaError};
 
 use moeworks_ops::{
-    AdamW, ClassifierGradient, Dispatch, Heads, Matrix, MatrixShape, Memory, Norm, Ops, OutOfMemory, Region, Rope,
-    Routing, Tensor,
+    AdamW, ClassifierGradient, Dispatch, Heads, Matrix, MatrixShape, Memory, Norm, Ops, OutOfMemory, Precision, Region,
+    Rope, Routing, Tensor,
 };
 use pool::Pool;
 
@@ -90,6 +90,10 @@ impl Cpu {
 impl Ops for Cpu {
     fn describe(&self) -> String {
         format!("CPU, {} threads, {}", self.threads(), self.isa)
+    }
+    fn preferred_precision(&self) -> Precision {
+        // Without tiles bf16 is widened for every product: it saves memory, not time.
+        if self.isa.has_tiles() { Precision::BF16 } else { Precision::F32 }
     }
     fn reserve(&mut self) -> Region {
         self.memory.reserve()

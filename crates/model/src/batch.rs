@@ -17,22 +17,20 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Sequences of one length, each predicting its own next tokens. With a separator (the end-of-text id), what
-    /// follows one is a new document: attention does not cross it, positions start again, and the first token of a
-    /// document is not a target.
+    /// Sequences, each predicting its own next tokens. With a separator (the end-of-text id), every one begins a new
+    /// document: attention does not reach back past it and positions start again. It is thus the last token's target,
+    /// and what the first token of the next document is predicted from.
     pub fn next_token(config: &Config, sequences: &[&[i32]], separator: Option<u32>) -> Result<Self, ModelError> {
         let mut batch = Batch { ids: Vec::new(), targets: Vec::new(), positions: Vec::new(), first: Vec::new() };
         for sequence in sequences {
             let mut start = batch.ids.len();
-            let ends_document = |i: usize| separator.is_some_and(|s| sequence[i] == s as i32);
             for (i, id) in sequence.iter().enumerate() {
-                if i > 0 && ends_document(i - 1) {
+                if separator.is_some_and(|s| *id == s as i32) {
                     start = batch.ids.len();
                 }
                 batch.positions.push((batch.ids.len() - start) as i32);
                 batch.first.push(start as i32);
-                let target = if ends_document(i) { None } else { sequence.get(i + 1) };
-                batch.targets.push(target.copied().unwrap_or(-1));
+                batch.targets.push(sequence.get(i + 1).copied().unwrap_or(-1));
                 batch.ids.push(*id);
             }
         }
@@ -77,9 +75,9 @@ mod tests {
     fn documents_are_kept_apart() {
         let config = preset("tiny").unwrap();
         let batch = Batch::next_token(&config, &[&[5, 6, 0, 7, 8], &[9, 0, 0, 1, 2]], Some(0)).unwrap();
-        assert_eq!(batch.targets, [6, 0, -1, 8, -1, 0, -1, -1, 2, -1]);
-        assert_eq!(batch.positions, [0, 1, 2, 0, 1, 0, 1, 0, 0, 1]);
-        assert_eq!(batch.first, [0, 0, 0, 3, 3, 5, 5, 7, 8, 8]);
+        assert_eq!(batch.targets, [6, 0, 7, 8, -1, 0, 0, 1, 2, -1]);
+        assert_eq!(batch.positions, [0, 1, 0, 1, 2, 0, 0, 0, 1, 2]);
+        assert_eq!(batch.first, [0, 0, 2, 2, 2, 5, 6, 7, 7, 7]);
         let joined = Batch::next_token(&config, &[&[5, 6, 0, 7, 8]], None).unwrap();
         assert_eq!((joined.targets, joined.first), (vec![6, 0, 7, 8, -1], vec![0; 5]));
     }

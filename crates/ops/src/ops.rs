@@ -16,7 +16,7 @@
 //!   must be in range.
 
 use crate::buffer::OutOfMemory;
-use crate::dtype::DType;
+use crate::dtype::{DType, Precision};
 use crate::tensor::{Region, Tensor};
 
 /// Which mean is subtracted, and what a row is divided by.
@@ -162,6 +162,10 @@ pub struct AdamW {
 pub trait Ops {
     /// What it is and which kernels it runs, for people.
     fn describe(&self) -> String;
+    /// The formats in which it trains fastest.
+    fn preferred_precision(&self) -> Precision {
+        Precision::F32
+    }
 
     /// A number for a region of memory whose size is not known yet.
     fn reserve(&mut self) -> Region;

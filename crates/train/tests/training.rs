@@ -1,0 +1,215 @@
+//! Whole runs: they learn, stop, go on to the same bits, and refuse what does not belong together.
+
+use moeworks_cpu::{Cpu, Isa};
+use moeworks_data::{Recipe, Source, build};
+use moeworks_model::Checkpoint;
+use moeworks_ops::Ops;
+use moeworks_text::{Tokenizer, TrainOptions};
+use moeworks_train::metrics::{Record, Step, read};
+use moeworks_train::{Duration, Outcome, Run, TrainConfig, TrainError, Watch, checkpoint, train};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tempfile::TempDir;
+
+/// A folder with a little data set in it.
+struct Fixture {
+    dir: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let texts: Vec<String> = (0..40)
+            .map(|i| format!("fn number_{i}() -> u32 {{\n    let x = {i};\n    x + {}\n}}\n", i * 7 % 13).repeat(6))
+            .collect();
+        let documents = dir.path().join("documents");
+        std::fs::create_dir(&documents).unwrap();
+        for (i, text) in texts.iter().enumerate() {
+            std::fs::write(documents.join(format!("{i}.rs")), text).unwrap();
+        }
+        let options = TrainOptions { vocab_size: 320, ..TrainOptions::default() };
+        let tokenizer = moeworks_text::train(texts.iter(), &options, |_| {}).unwrap();
+        let recipe = Recipe {
+            sources: vec![Source::at(&documents).unwrap()],
+            sequence_length: 32,
+            held_out: 0.2,
+            ..Recipe::default()
+        };
+        let data = dir.path().join("data");
+        build(&recipe, &tokenizer, &data, &()).unwrap();
+        tokenizer.save(&data.join("tokenizer")).unwrap();
+        Fixture { dir }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn config(&self, name: &str) -> TrainConfig {
+        let mut config = TrainConfig::default();
+        config.run.name = name.into();
+        config.run.folder = self.path().join("runs").display().to_string();
+        config.data.path = self.path().join("data").display().to_string();
+        config.model.preset = "tiny".into();
+        config.train.batch = 4;
+        config.train.duration = Duration::Batches(8);
+        config.optimizer.learning_rate = 3e-3;
+        config.checkpoint.every = Duration::Batches(3);
+        config.evaluate.every = Duration::Batches(4);
+        config
+    }
+}
+
+fn device() -> Box<dyn Ops> {
+    Box::new(Cpu::new(2, Isa::best()))
+}
+
+fn run(config: &TrainConfig, watch: &mut dyn Watch, stop: &AtomicBool) -> Result<Outcome, TrainError> {
+    let run = Run::open(config, false)?;
+    train(device().as_mut(), config, &run, watch, stop)
+}
+
+fn finish(config: &TrainConfig) -> PathBuf {
+    match run(config, &mut (), &AtomicBool::new(false)).unwrap() {
+        Outcome::Finished { model, .. } => model,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn steps(config: &TrainConfig) -> Vec<Step> {
+    let path = Path::new(&config.run.folder).join(&config.run.name).join("metrics.jsonl");
+    let step = |r| if let Record::Step(s) = r { Some(s) } else { None };
+    read(&path).unwrap().into_iter().filter_map(step).collect()
+}
+
+/// Stops after so many steps of this process.
+struct StopAfter<'a> {
+    left: usize,
+    stop: &'a AtomicBool,
+}
+
+impl Watch for StopAfter<'_> {
+    fn step(&mut self, _: &Step, _: f64) {
+        self.left -= 1;
+        self.stop.store(self.left == 0, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_run_learns_and_leaves_a_model() {
+    let fixture = Fixture::new();
+    let mut config = fixture.config("learns");
+    config.train.duration = Duration::Batches(40);
+    let model = finish(&config);
+    let steps = steps(&config);
+    assert_eq!(steps.len(), 40);
+    assert!(steps[39].loss < 0.6 * steps[0].loss, "{} to {}", steps[0].loss, steps[39].loss);
+    assert!(steps.iter().all(|s| s.load.iter().all(|l| (l.iter().sum::<f32>() - 1.0).abs() < 1e-4)));
+    let opened = Checkpoint::open(&model).unwrap();
+    assert_eq!(opened.config.n_experts, 16);
+    Tokenizer::from_dir(&model).unwrap();
+}
+
+#[test]
+fn an_interrupted_run_goes_on_to_the_same_bits() {
+    let fixture = Fixture::new();
+    let whole = finish(&fixture.config("whole"));
+    let config = fixture.config("parts");
+    for left in [2, 3] {
+        let stop = AtomicBool::new(false);
+        let outcome = run(&config, &mut StopAfter { left, stop: &stop }, &stop).unwrap();
+        assert!(matches!(outcome, Outcome::Interrupted { .. }));
+    }
+    let parts = finish(&config);
+    let losses = |name: &str| -> Vec<u64> {
+        steps(&fixture.config(name)).iter().map(|s| s.loss.to_bits() ^ s.grad_norm.to_bits()).collect()
+    };
+    assert_eq!(losses("whole"), losses("parts"));
+    let weights = |model: &Path| std::fs::read(model.join("model.safetensors")).unwrap();
+    assert!(weights(&whole) == weights(&parts));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let fixture = Fixture::new();
+    let config = fixture.config("damaged");
+    finish(&config);
+    let root = Path::new(&config.run.folder).join("damaged/checkpoints");
+    let all = checkpoint::list(&root).unwrap();
+    assert_eq!(all.iter().map(|c| c.0).collect::<Vec<_>>(), [8, 6], "keep = 2");
+    let file = all[0].1.join("moments.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let (newest, reasons) = checkpoint::newest(&root).unwrap().unwrap();
+    assert_eq!(newest, all[1].1);
+    assert!(reasons[0].contains("moments.safetensors") && reasons[0].contains("SHA-256"), "{reasons:?}");
+    std::fs::remove_file(all[1].1.join("manifest.json")).unwrap();
+    let error = checkpoint::newest(&root).unwrap_err().to_string();
+    assert!(error.contains("none is whole") && error.contains("--fresh"), "{error}");
+}
+
+#[test]
+fn accumulated_micro_batches_are_the_whole_batch() {
+    let fixture = Fixture::new();
+    finish(&fixture.config("at-once"));
+    let mut config = fixture.config("in-parts");
+    config.train.micro_batch = 2;
+    config.loss.aux = 0.0; // the balance loss is of a micro-batch, by its definition
+    finish(&config);
+    let mut plain = fixture.config("at-once-unbalanced");
+    plain.loss.aux = 0.0;
+    finish(&plain);
+    for (a, b) in steps(&plain).iter().zip(steps(&config)) {
+        assert!((a.loss - b.loss).abs() < 2e-4 * a.loss, "step {}: {} and {}", a.step, a.loss, b.loss);
+        assert!((a.grad_norm - b.grad_norm).abs() < 1e-2 * a.grad_norm, "step {}", a.step);
+    }
+}
+
+#[test]
+fn a_longer_duration_goes_on_and_other_settings_are_refused() {
+    let fixture = Fixture::new();
+    let mut config = fixture.config("longer");
+    finish(&config);
+    config.train.duration = Duration::Batches(10);
+    finish(&config);
+    assert_eq!(steps(&config).last().unwrap().step, 10);
+    config.train.batch = 8;
+    config.model.preset = "4m".into();
+    let error = run(&config, &mut (), &AtomicBool::new(false)).unwrap_err().to_string();
+    for word in ["train.batch was \"4\", is \"8\"", "model.preset", "--fresh"] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+}
+
+#[test]
+fn what_does_not_belong_together_is_an_error() {
+    let fixture = Fixture::new();
+    let base = fixture.config("wrong");
+    let error = |change: &dyn Fn(&mut TrainConfig)| {
+        let mut config = base.clone();
+        change(&mut config);
+        run(&config, &mut (), &AtomicBool::new(false)).unwrap_err().to_string()
+    };
+    let other = fixture.path().join("other-tokenizer");
+    let options = TrainOptions { vocab_size: 300, ..TrainOptions::default() };
+    moeworks_text::train(["other words"].iter(), &options, |_| {}).unwrap().save(&other).unwrap();
+    let message = error(&|c| c.data.tokenizer = other.display().to_string());
+    assert!(message.contains("fingerprint") && message.contains("other-tokenizer"), "{message}");
+    let message = error(&|c| c.model.vocab_size = 100);
+    assert!(message.contains("100 token ids") && message.contains("model.vocab_size"), "{message}");
+    let message = error(&|c| c.model.max_seq_len = 8);
+    assert!(message.contains("8 positions"), "{message}");
+    let message = error(&|c| c.data.path = fixture.path().join("nowhere").display().to_string());
+    assert!(message.contains("nowhere"), "{message}");
+    let message = error(&|c| c.model.preset = "enormous".into());
+    assert!(message.contains("enormous") && message.contains("tiny"), "{message}");
+    let message = error(&|c| {
+        c.optimizer.learning_rate = 900.0;
+        c.optimizer.clip = 0.0;
+        c.train.duration = Duration::Batches(200);
+        c.run.name = "diverges".into();
+    });
+    assert!(message.contains("diverged at step") && message.contains("learning_rate"), "{message}");
+}
