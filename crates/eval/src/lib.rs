@@ -8,6 +8,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod baselines;
 mod bits_per_byte;
 mod documents;
 mod error;
@@ -28,6 +29,7 @@ mod table;
 mod task;
 mod task_run;
 
+pub use baselines::{ByteModel, zstd_bits_per_byte};
 pub use bits_per_byte::{FirstToken, TextOptions, TextResult};
 pub use documents::documents;
 pub use error::EvalError;

@@ -7,7 +7,7 @@ use crate::error::ModelError;
 use crate::forward::{Attend, forward};
 use crate::huggingface::Checkpoint;
 use crate::parameters::Parameter;
-use crate::training::{upload_batch, upload_rope};
+use crate::training::{Training, upload_batch, upload_rope};
 use crate::weights::Weights;
 use moeworks_ops::{DType, Ops, Plan, Precision, Rope, Tensor, transfer};
 
@@ -79,6 +79,22 @@ impl Inference {
             return Err(ModelError::TooLong { tokens: limits.length, limit: config.max_seq_len });
         }
         let weights = Weights::load(ops, config, precision, source)?;
+        Self::over(ops, config, precision, limits, weights)
+    }
+
+    /// A model in training that answers meanwhile: it shares the training's weights and follows every step.
+    pub fn beside(ops: &mut dyn Ops, training: &Training, limits: Limits) -> Result<Self, ModelError> {
+        let limits = Limits { length: limits.length.min(training.config.max_seq_len), ..limits };
+        Self::over(ops, &training.config, training.precision, limits, training.weights().clone())
+    }
+
+    fn over(
+        ops: &mut dyn Ops,
+        config: &Config,
+        precision: Precision,
+        limits: Limits,
+        weights: Weights,
+    ) -> Result<Self, ModelError> {
         let activations = Activations::allocate(ops, config, precision, limits.rows, Purpose::Inference)?;
         let mut cache = Plan::new(ops.reserve());
         let dims = [limits.slots, limits.length, config.n_kv_heads * config.head_dim];

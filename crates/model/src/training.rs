@@ -174,6 +174,11 @@ impl Training {
         self.weights.refresh(ops, &self.config, &self.masters);
     }
 
+    /// The weights that follow the masters.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
     /// The activations of the last batch.
     pub fn activations(&self) -> &Activations {
         &self.activations
