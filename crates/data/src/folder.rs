@@ -7,6 +7,7 @@ use crate::{
     mds::{Dataset, ReaderOptions, Sample, Value},
     pack::{DOCUMENTS, HELD_OUT, TOKENS, TRAIN},
 };
+use serde::Serialize;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -25,7 +26,7 @@ pub struct DataFolder {
 }
 
 /// A document that was trained on, without its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DocumentRecord {
     /// Hash of the text.
     pub id: DocumentId,
@@ -53,7 +54,7 @@ pub struct Span {
 }
 
 /// Documents that belong together: a package, or a folder directly below a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Work {
     /// Name of the source in the recipe.
     pub source: String,

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::error::ModelError;
-use moeworks_ops::{DType, Dispatch, Ops, Plan, Precision, Routing, Tensor};
+use moeworks_ops::{DType, Dispatch, Ops, Plan, Precision, Region, Routing, Tensor};
 
 /// What the activations are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +117,11 @@ impl Activations {
         let activations = Self::plan(&mut plan, config, precision, rows, purpose);
         ops.allocate(plan.region(), plan.bytes())?;
         Ok(activations)
+    }
+
+    /// The region that holds them all.
+    pub fn region(&self) -> Region {
+        self.nll_t.region
     }
 
     /// Lays out the activations without allocating: how much memory a pass takes is known before it runs.

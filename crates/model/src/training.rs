@@ -8,11 +8,11 @@ use crate::error::ModelError;
 use crate::forward::{Attend, forward};
 use crate::huggingface::{SaveFormat, save};
 use crate::initialize::initialize;
-use crate::parameters::Parameter;
+use crate::parameters::{Parameter, parameters};
 use crate::rope;
 use crate::store::Store;
 use crate::weights::Weights;
-use moeworks_ops::{ClassifierGradient, Ops, Plan, Precision, Rope, transfer};
+use moeworks_ops::{ClassifierGradient, Ops, Plan, Precision, Region, Rope, transfer};
 use std::path::Path;
 
 /// How the losses of a batch are weighted.
@@ -167,6 +167,31 @@ impl Training {
         let activations = Activations::allocate(ops, config, precision, rows, Purpose::Training)?;
         let rope = upload_rope(ops, config, precision, length)?;
         Ok(Training { config: config.clone(), precision, masters, gradients, weights, activations, rope })
+    }
+
+    /// Bytes a training takes, by part, without allocating any of it: for batches of `rows` rows (micro-batches, where
+    /// there are some) and AdamW's moments.
+    pub fn memory(ops: &dyn Ops, config: &Config, precision: Precision, rows: usize) -> Vec<(String, usize)> {
+        let parameters: usize = parameters(config).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        let state = parameters * precision.state.size();
+        let mut plan = Plan::new(Region(0));
+        Activations::plan(&mut plan, config, precision, rows, Purpose::Training);
+        vec![
+            ("parameters".into(), state),
+            ("gradients".into(), state),
+            ("optimizer moments".into(), 2 * state),
+            ("packed weights".into(), Weights::bytes(ops, config, precision)),
+            ("activations".into(), plan.bytes()),
+        ]
+    }
+
+    /// Frees everything.
+    pub fn release(self, ops: &mut dyn Ops) {
+        self.masters.release(ops);
+        self.gradients.release(ops);
+        ops.release(self.weights.region());
+        ops.release(self.activations.region());
+        ops.release(self.rope.cos_sc.region);
     }
 
     /// Brings the weights up to date after the masters have changed.

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::error::ModelError;
 use crate::parameters::{Parameter, parameters};
 use crate::store::Store;
-use moeworks_ops::{Matrix, MatrixKind, MatrixShape, Ops, Plan, Precision, Tensor, transfer};
+use moeworks_ops::{Matrix, MatrixKind, MatrixShape, Ops, Plan, Precision, Region, Tensor, transfer};
 
 /// Weights of one block.
 #[derive(Clone, Debug)]
@@ -100,6 +100,19 @@ impl Weights {
         ops.allocate(plan.region(), plan.bytes())?;
         weights.refresh(ops, config, masters);
         Ok(weights)
+    }
+
+    /// The region of the packed matrices.
+    pub fn region(&self) -> Region {
+        self.head.data.region
+    }
+
+    /// Bytes of all packed matrices.
+    pub fn bytes(ops: &dyn Ops, config: &Config, precision: Precision) -> usize {
+        let mut plan = Plan::new(Region(0));
+        let nothing = Plan::new(Region(0)).tensor("none", precision.state, &[0]);
+        lay_out(ops, config, precision, &mut plan, |_, _| nothing);
+        plan.bytes()
     }
 
     /// Packs all matrices from the masters.

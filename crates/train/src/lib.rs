@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod error;
 pub mod metrics;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod trainer;

@@ -41,6 +41,12 @@ impl Run {
         Ok(run)
     }
 
+    /// Whether a training holds this folder now.
+    pub fn is_locked(path: &Path) -> bool {
+        let lock = File::open(path.join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+    }
+
     /// Its name: the folder's.
     pub fn name(&self) -> String {
         self.path.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned())

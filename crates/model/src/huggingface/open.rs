@@ -86,6 +86,11 @@ impl Checkpoint {
         &self.dir
     }
 
+    /// Whether every tensor is stored in f32.
+    pub fn is_f32(&self) -> bool {
+        self.tensors.values().all(|t| t.dtype == Dtype::F32)
+    }
+
     /// Reads one parameter, widened to f32, and checks that every element is finite.
     pub fn parameter(&self, parameter: Parameter) -> Result<Vec<f32>, ModelError> {
         let all = parameters(&self.config);

@@ -1,0 +1,153 @@
+//! `plan`: what a training would take, before it takes it.
+
+use super::doctor::available_memory;
+use super::train::{load_config, tokenizer_folder};
+use crate::cli::{Compute, Plan, PrecisionFlag};
+use crate::device::device;
+use crate::show;
+use anyhow::Result;
+use moeworks_data::DataFolder;
+use moeworks_model::parameters::{count, training_flops};
+use moeworks_model::{Batch, Config, LossScale, Training};
+use moeworks_ops::{DType, Ops, Precision};
+use moeworks_text::Tokenizer;
+use moeworks_train::{Duration, TrainConfig, model_config, precision};
+use serde::Serialize;
+use std::path::Path;
+use std::time::Instant;
+
+#[derive(Serialize)]
+struct Answer {
+    total: u64,
+    active: u64,
+    flops_per_token: f64,
+    precision: &'static str,
+    memory: Vec<(String, u64)>,
+    memory_total: u64,
+    memory_available: Option<u64>,
+    fits: bool,
+    tokens_per_step: u64,
+    steps: Option<u64>,
+    tokens: Option<u64>,
+    epochs: Option<f64>,
+    tokens_per_second: Option<f64>,
+    seconds: Option<f64>,
+    checkpoint_bytes: u64,
+}
+
+pub fn run(flags: &Plan) -> Result<()> {
+    let (config, _) = load_config(&flags.config, &flags.settings)?;
+    let data = DataFolder::open(Path::new(&config.data.path))?;
+    let tokenizer = Tokenizer::from_dir(&tokenizer_folder(&config))?;
+    let summary = data.summary();
+    let length = summary.sequence_length;
+    let model = model_config(&config, &tokenizer, length)?;
+    let mut device = device(&Compute { threads: flags.threads, precision: PrecisionFlag::Auto })?;
+    let precision = precision(config.train.precision, &*device);
+    let micro = if config.train.micro_batch == 0 { config.train.batch } else { config.train.micro_batch };
+    let memory: Vec<(String, u64)> =
+        Training::memory(&*device, &model, precision, micro * length).into_iter().map(|(n, b)| (n, b as u64)).collect();
+    let memory_total = memory.iter().map(|(_, b)| b).sum();
+    let available = available_memory();
+    let fits = available.is_none_or(|a| memory_total < a);
+    let speed =
+        if fits && !flags.no_probe { Some(probe(&mut *device, &model, precision, micro, length)?) } else { None };
+    let tokens_per_step = (config.train.batch * length) as u64;
+    let steps = steps(&config, tokens_per_step, summary.samples, speed);
+    let counted = count(&model);
+    let answer = Answer {
+        total: counted.total,
+        active: counted.active,
+        flops_per_token: training_flops(&model, length),
+        precision: if precision.compute == DType::Bf16 { "bf16" } else { "f32" },
+        memory,
+        memory_total,
+        memory_available: available,
+        fits,
+        tokens_per_step,
+        steps,
+        tokens: steps.map(|s| s * tokens_per_step),
+        epochs: steps.map(|s| (s * config.train.batch as u64) as f64 / summary.samples.max(1) as f64),
+        tokens_per_second: speed,
+        seconds: speed.and_then(|v| Some((steps? * tokens_per_step) as f64 / v)),
+        checkpoint_bytes: 12 * counted.total * config.checkpoint.keep as u64,
+    };
+    if flags.json {
+        show::result(&serde_json::to_string_pretty(&answer)?);
+    } else {
+        show::result(&text(&answer, &model, &device.describe(), micro));
+    }
+    Ok(())
+}
+
+/// Tokens a second of a few steps on made-up tokens, the optimizer's share estimated by its bytes being small.
+fn probe(ops: &mut dyn Ops, model: &Config, precision: Precision, micro: usize, length: usize) -> Result<f64> {
+    let training = Training::new(ops, model, precision, micro * length, length, 0)?;
+    let id = |i: usize| (i * 7919 % model.vocab_size) as i32;
+    let sequences: Vec<Vec<i32>> = (0..micro).map(|b| (0..length).map(|t| id(b * length + t)).collect()).collect();
+    let views: Vec<&[i32]> = sequences.iter().map(Vec::as_slice).collect();
+    let batch = Batch::next_token(model, &views, None)?;
+    let scale = LossScale { targets: batch.counted(), share: 1.0, aux: 0.0, z: 0.0 };
+    let began = Instant::now();
+    let mut best = f64::INFINITY;
+    // The first step touches memory for the first time and does not count, unless it is all there is time for.
+    for i in 0..4 {
+        let step = Instant::now();
+        training.step(ops, &batch, scale);
+        let seconds = step.elapsed().as_secs_f64();
+        if i > 0 || seconds > 10.0 {
+            best = best.min(seconds);
+        }
+        if began.elapsed().as_secs_f64() > 20.0 {
+            break;
+        }
+    }
+    Ok((micro * length) as f64 / best)
+}
+
+fn steps(config: &TrainConfig, tokens_per_step: u64, samples: u64, speed: Option<f64>) -> Option<u64> {
+    match config.train.duration {
+        Duration::Batches(n) => Some(n),
+        Duration::Tokens(n) => Some(n.div_ceil(tokens_per_step)),
+        Duration::Epochs(n) => Some((n * samples as f64 / config.train.batch as f64).ceil() as u64),
+        Duration::Seconds(n) => speed.map(|v| (n * v / tokens_per_step as f64) as u64),
+        Duration::Share(_) => None,
+    }
+}
+
+fn text(a: &Answer, model: &Config, device: &str, micro: usize) -> String {
+    let mut lines = vec![
+        format!("model       {} parameters, {} met by a token", show::count(a.total), show::count(a.active)),
+        format!(
+            "            {} experts, {} a token; {} blocks, width {}, {} token ids",
+            model.n_experts, model.top_k, model.n_layers, model.d_model, model.vocab_size
+        ),
+        format!("device      {device}; {}", a.precision),
+    ];
+    for (i, (name, bytes)) in a.memory.iter().enumerate() {
+        let head = if i == 0 { "memory" } else { "" };
+        lines.push(format!("{head:<11} {:>10}  {name}", show::bytes(*bytes)));
+    }
+    let available = a.memory_available.map_or(String::new(), |b| format!(" of {} free", show::bytes(b)));
+    lines.push(format!("{:<11} {:>10}  in all{available}", "", show::bytes(a.memory_total)));
+    if !a.fits {
+        lines.push(format!(
+            "            does not fit: train.micro_batch={} or a smaller model.preset",
+            (micro / 2).max(1)
+        ));
+    }
+    let steps = a.steps.map_or("as many as the time allows".into(), |s| s.to_string());
+    lines.push(format!("steps       {steps}, {} tokens each", a.tokens_per_step));
+    if let (Some(tokens), Some(epochs)) = (a.tokens, a.epochs) {
+        lines.push(format!("            {} tokens, {epochs:.2} passes over the data", show::count(tokens)));
+    }
+    match (a.tokens_per_second, a.seconds) {
+        (Some(speed), Some(seconds)) => {
+            let rate = speed * a.flops_per_token / 1e9;
+            lines.push(format!("time        {} at {speed:.0} tokens/s ({rate:.0} GFLOP/s)", show::time(seconds)));
+        }
+        _ => lines.push("time        not measured".into()),
+    }
+    lines.push(format!("disk        {} for checkpoints", show::bytes(a.checkpoint_bytes)));
+    lines.join("\n")
+}

@@ -1,0 +1,50 @@
+//! Documents, a tokenizer trained on them, and shards.
+
+use super::LENGTH;
+use crate::cli::Quickstart;
+use crate::commands::{data, tokenizer};
+use anyhow::Result;
+use moeworks_data::{CargoRegistry, Corpus, Recipe, Source};
+use std::path::Path;
+
+/// Text for a minute of training: a little more than small models see in one on two cores.
+const BYTES_PER_MINUTE: f64 = 10e6;
+/// Text that a tokenizer is trained on; more changes little.
+const TOKENIZER_BYTES: u64 = 6_000_000;
+
+/// Builds the data folder, unless an earlier attempt has.
+pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
+    if out.join("data.json").exists() && out.join("tokenizer").join("tokenizer.json").exists() {
+        return Ok(());
+    }
+    let source = match &flags.documents {
+        Some(path) => Source::at(path)?,
+        None => Source::CargoRegistry(CargoRegistry::default()),
+    };
+    let minutes = flags.steps.map_or(flags.minutes, |steps| steps as f64 / 200.0);
+    let recipe = Recipe {
+        sequence_length: LENGTH,
+        held_out: 0.03,
+        seed: flags.seed,
+        max_bytes: Some((BYTES_PER_MINUTE * minutes).clamp(20e6, 2e9) as u64),
+        sources: vec![source],
+        ..Recipe::default()
+    };
+    let sample = Recipe { max_bytes: Some(TOKENIZER_BYTES), ..recipe.clone() };
+    let total = Corpus::open(&sample, &())?.total_bytes().unwrap_or(TOKENIZER_BYTES);
+    let made = tokenizer::train(&sample, vocabulary(total), quiet)?;
+    if out.exists() {
+        // Left by an interruption between shards and tokenizer; both are made from the same documents again.
+        std::fs::remove_dir_all(out).map_err(|e| crate::exit::io_at(out, e))?;
+    }
+    if let Some(parent) = out.parent() {
+        std::fs::create_dir_all(parent).map_err(|e| crate::exit::io_at(parent, e))?;
+    }
+    data::build(&recipe, &made, out, quiet)?;
+    Ok(())
+}
+
+/// Token ids for so much text: 4096, fewer where there is little to merge.
+fn vocabulary(bytes: u64) -> usize {
+    ((bytes / 500) as usize).clamp(512, 4096) / 64 * 64
+}

@@ -1,0 +1,66 @@
+//! `train`: a run from its configuration.
+
+use crate::cli::Train;
+use crate::device::device;
+use crate::watch::TrainWatch;
+use crate::{exit, interrupt, show};
+use anyhow::Result;
+use moeworks_data::DataFolder;
+use moeworks_text::Tokenizer;
+use moeworks_train::config::{ConfigError, Setting, resolve};
+use moeworks_train::{Outcome, Run, TrainConfig, report, train};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// A training's configuration from a file and `key=value` words; the run is named after the file if it names itself
+/// nothing.
+pub fn load_config(path: &Path, words: &[String]) -> Result<(TrainConfig, Vec<Setting>)> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: name.clone(), source })?;
+    let (mut config, settings): (TrainConfig, _) = resolve(Some((&name, &text)), words)?;
+    if config.run.name.is_empty() {
+        config.run.name = path.file_stem().map_or("run".into(), |s| s.to_string_lossy().into_owned());
+    }
+    config.validate(&name)?;
+    Ok((config, settings))
+}
+
+/// Folder of a configuration's tokenizer.
+pub fn tokenizer_folder(config: &TrainConfig) -> PathBuf {
+    match config.data.tokenizer.as_str() {
+        "" => Path::new(&config.data.path).join("tokenizer"),
+        other => PathBuf::from(other),
+    }
+}
+
+pub fn run(flags: &Train, quiet: bool) -> Result<ExitCode> {
+    let (config, _) = load_config(&flags.config, &flags.settings)?;
+    let stop = interrupt::catch();
+    let data = DataFolder::open(Path::new(&config.data.path))?;
+    let tokenizer = Tokenizer::from_dir(&tokenizer_folder(&config))?;
+    let mut device =
+        device(&crate::cli::Compute { threads: flags.threads, precision: crate::cli::PrecisionFlag::Auto })?;
+    let run = Run::open(&config, flags.fresh)?;
+    let mut watch = TrainWatch::new(&config, &data, &tokenizer, quiet)?;
+    let outcome = train(&mut *device, &config, &run, &mut watch, stop);
+    watch.finish();
+    let outcome = outcome?;
+    let report = report::write(run.path(), Some(Path::new(&config.data.path)))?;
+    match outcome {
+        Outcome::Finished { model, progress } => {
+            if !quiet {
+                eprintln!("{} steps, {} tokens", progress.steps, show::count(progress.tokens));
+                eprintln!("report: {}", report.display());
+                eprintln!("next: moeworks generate {} \"…\"", model.display());
+            }
+            show::result(&model.display().to_string());
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Interrupted { checkpoint, progress } => {
+            if !quiet {
+                eprintln!("saved step {} in {}; the same command goes on", progress.steps, checkpoint.display());
+            }
+            Ok(ExitCode::from(exit::INTERRUPTED))
+        }
+    }
+}
