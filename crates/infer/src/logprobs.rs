@@ -48,7 +48,7 @@ pub(crate) fn greatest(logits: &[f32]) -> Result<f64, BadLogits> {
 }
 
 impl Logprobs {
-    /// Of token `id` under one row of logits [V], with the `count` likeliest.
+    /// Of token `id` under one row of logits (V of them), with the `count` likeliest.
     pub fn of(logits: &[f32], id: u32, count: usize) -> Result<Self, BadLogits> {
         let greatest = greatest(logits)?;
         let sum: f64 = logits.iter().map(|l| (f64::from(*l) - greatest).exp()).sum();

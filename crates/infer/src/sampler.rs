@@ -28,7 +28,7 @@ impl Sampler {
         Sampler { sampling: sampling.clone(), rng, seen, adjusted: Vec::new() }
     }
 
-    /// Chooses the next token from a row of logits [V].
+    /// Chooses the next token from a row of logits (V of them).
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32, BadLogits> {
         greatest(logits)?;
         self.adjust(logits);
