@@ -37,13 +37,12 @@ fn class(shade: i32) -> String {
 pub(super) fn legend() -> Markup {
     html! {
         p .scale {
-            "Share of an expert against perfect balance:"
+            "Share of an expert against perfect balance (grey: within about 15\u{a0}% of it):"
             span .ramp {
                 span { "≤ ¼ ×" }
                 @for shade in -SIDE..=SIDE { i .{ "swatch " (class(shade)) } {} }
                 span { "≥ 4 ×" }
             }
-            span { i .swatch.even {} "balanced, within 15 %" }
         }
     }
 }
@@ -59,7 +58,7 @@ pub(super) fn layers(id: &str, shares: &[Vec<f32>]) -> Markup {
     html! {
         svg .axes.map role="img" aria-labelledby={ (id) "-title" } aria-describedby={ (id) "-about" }
             width="100%" height=(height) {
-            desc id={ (id) "-about" } { (extremes(shares)) }
+            desc id={ (id) "-about" } { (extremes(0, shares)) }
             @for layer in (0..shares.len()).step_by(shares.len().div_ceil(24).max(1)) {
                 text .ty x="-8" y=(layer * row + row / 2) dy="0.32em" { (layer) }
             }
@@ -98,8 +97,7 @@ pub(super) fn layers(id: &str, shares: &[Vec<f32>]) -> Markup {
 /// A map of experts (down) by time (across) of one layer: `shares[time][expert]`.
 pub(super) fn over_time(id: &str, about: &str, shares: &[Vec<f32>], height: usize) -> Markup {
     let experts = shares.first().map_or(0, Vec::len);
-    let rows: Vec<Vec<f32>> =
-        (0..experts).map(|expert| shares.iter().map(|shares| shares[expert]).collect()).collect();
+    let rows: Vec<Vec<f32>> = (0..experts).map(|expert| shares.iter().map(|shares| shares[expert]).collect()).collect();
     let row = height as f64 / experts.max(1) as f64;
     html! {
         svg .axes.map role="img" aria-labelledby={ (id) "-title" } aria-describedby={ (id) "-about" }
@@ -139,11 +137,15 @@ fn cells(rows: &[Vec<f32>], experts: usize, height: usize) -> Markup {
     }
 }
 
-/// The busiest and the idlest expert, in words.
-pub(super) fn extremes(shares: &[Vec<f32>]) -> String {
+/// The busiest and the idlest expert of the layers from `first` on, in words.
+pub(super) fn extremes(first: usize, shares: &[Vec<f32>]) -> String {
     let all = || {
         shares.iter().enumerate().flat_map(|(layer, shares)| {
-            shares.iter().enumerate().filter(|(_, share)| share.is_finite()).map(move |(at, share)| (layer, at, *share))
+            shares
+                .iter()
+                .enumerate()
+                .filter(|(_, share)| share.is_finite())
+                .map(move |(at, share)| (first + layer, at, *share))
         })
     };
     let by_share = |a: &(usize, usize, f32), b: &(usize, usize, f32)| a.2.total_cmp(&b.2);
@@ -182,7 +184,9 @@ mod tests {
     #[test]
     fn a_small_map_says_every_share_and_a_large_one_stays_small() {
         let small = layers("m", &[vec![0.25, 0.75], vec![0.5, 0.5]]).into_string();
-        for part in ["layer 0, expert 1: 75 % of the rows, 1.50 × balance", ">75.0<", "class=\"cell even\"", "<desc"] {
+        for part in
+            ["layer 0, expert 1: 75\u{a0}% of the rows, 1.50 × balance", ">75.0<", "class=\"cell even\"", "<desc"]
+        {
             assert!(small.contains(part), "{part} in {small}");
         }
         let large = layers("m", &vec![vec![1.0 / 64.0; 64]; 40]).into_string();
@@ -199,9 +203,9 @@ mod tests {
 
     #[test]
     fn the_extremes_are_named() {
-        let text = extremes(&[vec![0.25, 0.75], vec![f32::NAN, 0.1]]);
-        assert!(text.starts_with("Busiest is expert 1 of layer 0 with 75 %"), "{text}");
-        assert!(text.contains("idlest expert 1 of layer 1 with 10 %"), "{text}");
-        assert_eq!(extremes(&[]), "No loads were recorded.");
+        let text = extremes(0, &[vec![0.25, 0.75], vec![f32::NAN, 0.1]]);
+        assert!(text.starts_with("Busiest is expert 1 of layer 0 with 75\u{a0}%"), "{text}");
+        assert!(text.contains("idlest expert 1 of layer 1 with 10\u{a0}%"), "{text}");
+        assert_eq!(extremes(0, &[]), "No loads were recorded.");
     }
 }

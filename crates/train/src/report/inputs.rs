@@ -158,6 +158,9 @@ fn optional(path: &Path) -> Result<Option<Vec<u8>>, ReportError> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &[u8], fix: &'static str) -> Result<T, ReportError> {
-    serde_json::from_slice(text)
-        .map_err(|error| ReportError::Damaged { path: path.into(), reason: error.to_string(), fix })
+    serde_json::from_slice(text).map_err(|error| ReportError::Damaged {
+        path: path.into(),
+        reason: error.to_string(),
+        fix,
+    })
 }

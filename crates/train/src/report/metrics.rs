@@ -188,7 +188,11 @@ impl Metrics {
     pub fn read(mut reader: impl BufRead) -> io::Result<Self> {
         let mut metrics = Self::default();
         let mut line = Vec::new();
-        while { line.clear(); reader.read_until(b'\n', &mut line)? } > 0 {
+        while {
+            line.clear();
+            reader.read_until(b'\n', &mut line)?
+        } > 0
+        {
             metrics.lines += 1;
             let whole = line.ends_with(b"\n");
             if line.trim_ascii().is_empty() {
@@ -222,11 +226,11 @@ impl Metrics {
     fn push_step(&mut self, mut step: Step) {
         self.forget_from(step.step);
         if let Some(seconds) = &mut step.seconds {
-            *seconds += self.earlier_seconds;
-            if let Some(before) = self.seconds().filter(|before| before > seconds) {
-                self.earlier_seconds += before;
-                *seconds += before;
+            let before = self.seconds().unwrap_or(0.0);
+            if before > *seconds + self.earlier_seconds {
+                self.earlier_seconds = before;
             }
+            *seconds += self.earlier_seconds;
         }
         self.steps.push(step);
     }

@@ -1,4 +1,4 @@
-//! Numbers for people.
+//! Numbers for people. What belongs together is held together by no-break spaces.
 
 /// A whole number with thousands apart: `1,234,567`.
 pub(super) fn whole(value: u64) -> String {
@@ -13,14 +13,17 @@ pub(super) fn whole(value: u64) -> String {
     text
 }
 
-/// Three significant digits and a decimal prefix: `4.37 M`. Below a thousand the number as it is.
+/// Three significant digits and a decimal prefix: `4.37 M`. Below a hundred thousand the number as it is.
 pub(super) fn short(value: u64) -> String {
-    scaled(value, ["", " k", " M", " G", " T", " P", " E"])
+    if value < 100_000 {
+        return whole(value);
+    }
+    scaled(value, ["", "\u{a0}k", "\u{a0}M", "\u{a0}G", "\u{a0}T", "\u{a0}P", "\u{a0}E"])
 }
 
 /// Likewise, of bytes: `4.37 MB`.
 pub(super) fn bytes(value: u64) -> String {
-    scaled(value, [" B", " kB", " MB", " GB", " TB", " PB", " EB"])
+    scaled(value, ["\u{a0}B", "\u{a0}kB", "\u{a0}MB", "\u{a0}GB", "\u{a0}TB", "\u{a0}PB", "\u{a0}EB"])
 }
 
 fn scaled(value: u64, units: [&str; 7]) -> String {
@@ -55,7 +58,8 @@ pub(super) fn significant(value: f64, digits: usize) -> String {
             _ => text,
         }
     } else {
-        let mantissa = if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
+        let mantissa =
+            if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
         format!("{mantissa}e{exponent}")
     };
     text.replace('-', "−")
@@ -66,9 +70,9 @@ pub(super) fn percent(share: f64) -> String {
     let value = share * 100.0;
     match value.abs() {
         size if !size.is_finite() => "–".into(),
-        size if size >= 9.95 || size == 0.0 => format!("{value:.0} %"),
-        size if size >= 0.095 => format!("{value:.1} %"),
-        _ => "< 0.1 %".into(),
+        size if size >= 9.95 || size == 0.0 => format!("{value:.0}\u{a0}%"),
+        size if size >= 0.095 => format!("{value:.1}\u{a0}%"),
+        _ => "<\u{a0}0.1\u{a0}%".into(),
     }
 }
 
@@ -78,15 +82,15 @@ pub(super) fn duration(seconds: f64) -> String {
         return "unknown time".into();
     }
     if seconds < 9.95 {
-        return format!("{seconds:.1} s");
+        return format!("{seconds:.1}\u{a0}s");
     }
     let whole = seconds.round() as u64;
     let (days, hours, minutes, rest) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60, whole % 60);
     match (days, hours, minutes) {
-        (0, 0, 0) => format!("{rest} s"),
-        (0, 0, _) => format!("{minutes} min {rest:02} s"),
-        (0, ..) => format!("{hours} h {minutes:02} min"),
-        _ => format!("{days} d {hours} h"),
+        (0, 0, 0) => format!("{rest}\u{a0}s"),
+        (0, 0, _) => format!("{minutes}\u{a0}min\u{a0}{rest:02}\u{a0}s"),
+        (0, ..) => format!("{hours}\u{a0}h\u{a0}{minutes:02}\u{a0}min"),
+        _ => format!("{days}\u{a0}d\u{a0}{hours}\u{a0}h"),
     }
 }
 
@@ -99,6 +103,10 @@ pub(super) fn counted(value: u64, noun: &str) -> String {
 mod tests {
     use super::*;
 
+    fn plain(text: &str) -> String {
+        text.replace('\u{a0}', " ")
+    }
+
     #[test]
     fn numbers_read_well() {
         for (value, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
@@ -107,19 +115,20 @@ mod tests {
         for (value, text) in [
             (0, "0"),
             (999, "999"),
-            (1000, "1.00 k"),
+            (99_999, "99,999"),
+            (100_000, "100 k"),
             (4_367_488, "4.37 M"),
             (999_499, "999 k"),
             (999_600, "1.00 M"),
             (132_000_000_000, "132 G"),
             (u64::MAX, "18.4 E"),
         ] {
-            assert_eq!(short(value), text);
+            assert_eq!(plain(&short(value)), text);
         }
-        assert_eq!((bytes(12).as_str(), bytes(1_500).as_str()), ("12 B", "1.50 kB"));
+        assert_eq!((plain(&bytes(12)).as_str(), plain(&bytes(1_500)).as_str()), ("12 B", "1.50 kB"));
         for (value, digits, text) in [
             (0.0, 3, "0"),
-            (3.14159, 4, "3.142"),
+            (2.71928, 4, "2.719"),
             (9.996, 3, "10.0"),
             (-0.5, 2, "−0.50"),
             (0.001, 3, "0.00100"),
@@ -131,7 +140,7 @@ mod tests {
             assert_eq!(significant(value, digits), text, "{value}");
         }
         for (value, text) in [(0.0, "0 %"), (0.0625, "6.2 %"), (0.17, "17 %"), (0.000_1, "< 0.1 %"), (0.0999, "10 %")] {
-            assert_eq!(percent(value), text, "{value}");
+            assert_eq!(plain(&percent(value)), text, "{value}");
         }
         for (value, text) in [
             (0.04, "0.0 s"),
@@ -141,7 +150,7 @@ mod tests {
             (200_000.0, "2 d 7 h"),
             (f64::NAN, "unknown time"),
         ] {
-            assert_eq!(duration(value), text, "{value}");
+            assert_eq!(plain(&duration(value)), text, "{value}");
         }
         assert_eq!((counted(1, "step").as_str(), counted(2000, "step").as_str()), ("1 step", "2,000 steps"));
     }

@@ -5,7 +5,7 @@
 
 use super::{
     curve::{Point, extremes, quantile},
-    numbers::{significant, whole},
+    numbers::{counted, significant, whole},
     ticks::{Axis, Scale},
 };
 use maud::{Markup, html};
@@ -16,6 +16,9 @@ const COLUMNS: usize = 500;
 
 /// Places at which the reader can point.
 const READOUTS: usize = 100;
+
+/// Marks drawn; more would be a band.
+const MARKS: usize = 60;
 
 /// Units of the inner drawing.
 const DRAWING: (f64, f64) = (2000.0, 500.0);
@@ -66,7 +69,11 @@ pub(super) struct Level {
 
 impl Plot<'_> {
     pub(super) fn render(&self) -> Markup {
-        let (x, y) = (Axis::new(self.steps.0, self.steps.1, Scale::Linear, 4), self.vertical());
+        let (mut x, y) = (Axis::new(self.steps.0, self.steps.1, Scale::Linear, 5), self.vertical());
+        x.ticks.retain(|(step, _)| step.fract() == 0.0);
+        for (step, label) in &mut x.ticks {
+            *label = whole(*step as u64);
+        }
         let height = f64::from(self.height);
         let down = |value: f64| format!("{:.1}", (1.0 - y.place(value)) * height);
         let across = |step: f64| format!("{:.2}%", x.place(step) * 100.0);
@@ -78,17 +85,18 @@ impl Plot<'_> {
                     @for series in self.series.iter().filter(|series| !series.name.is_empty()) {
                         span .key { i .{ "swatch " (series.class) } {} (series.name) }
                     }
-                    @if !self.marks.is_empty() { span .key { i .swatch.mark {} "validation" } }
+                    @for level in &self.levels { span .key { i .swatch.level {} (level.label) } }
                 }
                 svg .axes role="img" aria-labelledby={ (self.id) "-title" } aria-describedby={ (self.id) "-about" }
                     width="100%" height=(self.height) {
                     desc id={ (self.id) "-about" } { (self.about) }
-                    text .unit x="-48" y="-9" { (self.unit) }
+                    text .unit x="-48" y="-13" { (self.unit) }
                     @for (value, label) in &y.ticks {
                         line .grid x1="0" x2="100%" y1=(down(*value)) y2=(down(*value)) {}
                         text .ty x="-8" y=(down(*value)) dy="0.32em" { (label) }
                     }
                     line .base x1="0" x2="100%" y1=(height) y2=(height) {}
+                    text .ty x="-8" y=(height + 16.0) { "step" }
                     @for (value, label) in &x.ticks {
                         line .base x1=(across(*value)) x2=(across(*value)) y1=(height) y2=(height + 4.0) {}
                         text .{ "tx" @if x.place(*value) > 0.97 { " last" } } x=(across(*value)) y=(height + 16.0) {
@@ -104,14 +112,14 @@ impl Plot<'_> {
                             path .{ "curve " (series.class) } d=(path(&extremes(&series.points, COLUMNS), &x, &y)) {}
                         }
                     }
-                    @for level in &self.levels {
-                        text .level x="100%" y=(down(level.value)) dy="-5" { (level.label) }
+                    @for (series, point) in self.series.iter().filter_map(|series| Some((series, single(&series.points)?))) {
+                        circle .{ "point " (series.class) } cx=(across(point.0)) cy=(down(point.1)) r="3" {}
                     }
                     @for step in &gaps {
                         text .gap x=(across(*step)) y="12" { "×" }
                     }
                     @if !self.readouts.is_empty() { (self.strips(&x)) }
-                    @for mark in self.marks.iter().filter(|mark| mark.at.1.is_finite()) {
+                    @for mark in self.marked() {
                         circle .mark cx=(across(mark.at.0)) cy=(down(mark.at.1)) r="3.5" { title { (mark.title) } }
                     }
                 }
@@ -130,9 +138,9 @@ impl Plot<'_> {
         let values = self.values().chain(self.levels.iter().map(|level| level.value));
         let positive = self.scale == Scale::Logarithmic;
         let values = values.filter(|value| !positive || *value > 0.0);
-        let (low, high) = values.clone().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(value), high.max(value))
-        });
+        let (low, high) = values
+            .clone()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
             return Axis::new(f64::NAN, f64::NAN, Scale::Linear, 4);
         }
@@ -165,13 +173,23 @@ impl Plot<'_> {
         let mut notes = Vec::new();
         if !beyond.is_empty() {
             let highest = beyond.iter().copied().fold(f64::MIN, f64::max);
-            let count = whole(beyond.len() as u64);
-            notes.push(format!("Above the plot: {count} values, the highest {}.", significant(highest, 3)));
+            let count = counted(beyond.len() as u64, "value");
+            notes.push(format!("Above the plot: {count}, the highest {}.", significant(highest, 3)));
         }
         if !gaps.is_empty() {
             notes.push("× marks steps whose value is not a number.".into());
         }
+        if self.marks.len() > MARKS {
+            notes.push(format!("{} points, {MARKS} of them marked.", whole(self.marks.len() as u64)));
+        }
         (!notes.is_empty()).then(|| notes.join(" "))
+    }
+
+    /// The marks, or an even choice of them with the last.
+    fn marked(&self) -> impl Iterator<Item = &Mark> {
+        let shown = self.marks.len().min(MARKS);
+        let chosen = (1..=shown).map(move |at| &self.marks[at * self.marks.len() / shown - 1]);
+        chosen.filter(|mark| mark.at.1.is_finite())
     }
 
     /// Strips over the plot that say a value while the pointer is on them.
@@ -190,12 +208,18 @@ impl Plot<'_> {
                         rect x=(format_args!("{from:.1}%")) width=(format_args!("{:.1}%", to - from)) height=(self.height) {}
                         @let x = format!("{:.1}%", place(at));
                         line x1=(x) x2=(x) y2=(self.height) {}
-                        text x="100%" y="-9" { (chosen[at].1) }
+                        text x="100%" y="-13" { (chosen[at].1) }
                     }
                 }
             }
         }
     }
+}
+
+/// The point of a curve that has no other.
+fn single(points: &[Point]) -> Option<&Point> {
+    let mut finite = points.iter().filter(|point| point.1.is_finite());
+    finite.next().filter(|_| finite.next().is_none())
 }
 
 /// A curve in the units of the drawing, broken where there is no number.
@@ -255,8 +279,7 @@ mod tests {
             "<desc id=\"p-about\">falls</desc>",
             "aria-describedby=\"p-about\"",
             "<title>a &amp; b</title>",
-            ">validation<",
-            ">level</text>",
+            "</i>level</span>",
             ">at 10</text>",
             "× marks steps",
         ] {
@@ -270,7 +293,7 @@ mod tests {
         points[500].1 = 1e6;
         let plot = plot(points);
         assert!(plot.vertical().high < 10.0);
-        assert!(plot.render().into_string().contains("Above the plot: 1 values, the highest 1e6."));
+        assert!(plot.render().into_string().contains("Above the plot: 1 value, the highest 1e6."));
     }
 
     #[test]

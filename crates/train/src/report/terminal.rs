@@ -7,7 +7,8 @@ const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 #[must_use]
 pub fn sparkline(values: &[f64], width: usize) -> String {
     let width = width.min(values.len());
-    let means: Vec<f64> = (0..width).map(|at| mean(&values[at * values.len() / width..(at + 1) * values.len() / width])).collect();
+    let means: Vec<f64> =
+        (0..width).map(|at| mean(&values[at * values.len() / width..(at + 1) * values.len() / width])).collect();
     let finite = || means.iter().copied().filter(|mean| mean.is_finite());
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let block = |mean: f64| match mean {
