@@ -1,7 +1,8 @@
 //! A small model with random weights and a small tokenizer, the same in every test.
+
 use moeworks_infer::{Device, Engine, Request, Sampling};
 use moeworks_model::{Config, Inference, Limits, Parameter, Training, preset};
-use moeworks_ops::{Precision, Reference, transfer};
+use moeworks_ops::{Ops, Precision, Reference, transfer};
 use moeworks_text::{Tokenizer, TrainOptions, train};
 
 pub(crate) const LENGTH: usize = 96;
@@ -28,18 +29,19 @@ pub(crate) fn config(tokenizer: &Tokenizer) -> Config {
     }
 }
 
-/// The model on a device of its own; `change` may spoil parameters.
-pub(crate) fn model(
+/// A model of random weights on `device`; `change` may spoil parameters.
+pub(crate) fn model_on(
+    device: &mut dyn Ops,
+    config: &Config,
+    precision: Precision,
     slots: usize,
     rows: usize,
     mut change: impl FnMut(Parameter, &mut Vec<f32>),
-) -> (Device, Inference) {
-    let config = config(&tokenizer());
+) -> Inference {
     let mut source = Reference::new();
-    let training = Training::new(&mut source, &config, Precision::F32, 1, 1, 5).unwrap();
-    let mut device = Box::new(Reference::new());
+    let training = Training::new(&mut source, config, Precision::F32, 1, 1, 5).unwrap();
     let limits = Limits { slots, length: LENGTH, rows };
-    let model = Inference::load(&mut *device, &config, Precision::F32, limits, |parameter| {
+    let model = Inference::load(device, config, precision, limits, |parameter| {
         let values = transfer::read_floats(&mut source, &training.masters.get(parameter));
         let mut values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
         if parameter == Parameter::Head {
@@ -48,7 +50,14 @@ pub(crate) fn model(
         change(parameter, &mut values);
         Ok(values)
     });
-    (device, model.unwrap())
+    model.unwrap()
+}
+
+/// The model on a reference device of its own.
+pub(crate) fn model(slots: usize, rows: usize, change: impl FnMut(Parameter, &mut Vec<f32>)) -> (Device, Inference) {
+    let mut device = Box::new(Reference::new());
+    let model = model_on(&mut *device, &config(&tokenizer()), Precision::F32, slots, rows, change);
+    (device, model)
 }
 
 /// An engine; `change` may spoil parameters.
