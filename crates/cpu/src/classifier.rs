@@ -2,8 +2,8 @@
 
 use crate::Cpu;
 use crate::epilogue::{Addend, Store, Target};
-use crate::multiply::{Groups, forward, input_gradient, weight_gradient};
-use crate::packed::Packed;
+use crate::multiply::{Groups, forward, weight_gradient};
+use crate::packed::{self, Packed};
 use crate::scratch::PANEL;
 use crate::shared::Shared;
 use crate::simd::{self, Kernel, Simd};
@@ -38,6 +38,8 @@ pub(crate) fn classifier(
         assert_eq!((g.dx_td.len(), g.dw_vd.len()), (rows * d, v * d));
         (g.scale as f32, Target::write(&mut access, &g.dx_td), Target::write(&mut access, &g.dw_vd))
     });
+    let turned = cpu.turned.of(if gradient.is_some() { packed::transposed_bytes(&w.shape) } else { 0 });
+    let turned = gradient.is_some().then(|| packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, turned));
     let chunk = (LOGITS / v).clamp(1, rows);
     let logits = cpu.logits.of(chunk * v);
     for start in (0..rows).step_by(chunk) {
@@ -45,7 +47,7 @@ pub(crate) fn classifier(
         let here = x.from(start);
         let to = Target::F32(Shared::new(logits));
         let store = Store { to, width: v, expert_step: 0, on: Addend::None };
-        forward(&mut cpu.pool, isa, here, matrix, Groups::One(n), v, PANEL, &store);
+        forward(&mut cpu.pool, isa, &[(here, matrix)], Groups::One(n), v, PANEL, &store);
         let all = Shared::new(logits);
         let scale = gradient.as_ref().map(|g| g.0);
         cpu.pool.run(n, &|row, _| {
@@ -60,20 +62,20 @@ pub(crate) fn classifier(
                 }
             }
         });
-        if let Some((_, dx, dw)) = gradient {
+        if let (Some((_, dx, dw)), Some(turned)) = (gradient, turned) {
             let dlogits = Rows::plain(Data::F32(&logits[..n * v]), v);
             let groups = Groups::One(n);
             // SAFETY: the rows from `start` on are inside the tensor.
             let to = unsafe { dx.from(start * d) };
             let store = Store { to, width: d, expert_step: 0, on: Addend::None };
-            input_gradient(&mut cpu.pool, isa, &[dlogits], matrix, v, groups, &store);
+            forward(&mut cpu.pool, isa, &[(dlogits, turned)], groups, d, PANEL, &store);
             let store = Store { to: dw, width: d, expert_step: 0, on: Addend::Present };
-            weight_gradient(&mut cpu.pool, isa, dlogits, here, rounded, v, d, groups, &store);
+            weight_gradient(&mut cpu.pool, isa, &[dlogits], here, rounded, v, d, groups, &store);
         }
     }
 }
 
-/// One row: its loss and likeliest id; logits become their gradient if there is a scale.
+/// One row: its loss and likeliest id; logits become their gradient if there is a scale, else their exponentials.
 struct Loss<'a> {
     logits: &'a mut [f32],
     target: i32,
@@ -97,24 +99,29 @@ impl Kernel for Loss<'_> {
             let mut most = S::largest(largest);
             self.logits[whole..].iter().for_each(|l| most = most.max(*l));
             let best = self.logits.iter().position(|l| *l == most).unwrap_or(0);
+            let target_logit = target.map_or(0.0, |t| self.logits[t]);
             let m = S::splat(most);
             let mut sums = S::splat(0.0);
             for i in (0..whole).step_by(S::LANES) {
-                sums = S::add(sums, S::exp(S::sub(S::load(at.add(i)), m)));
+                let e = S::exp(S::sub(S::load(at.add(i)), m));
+                S::store(at.add(i), e);
+                sums = S::add(sums, e);
             }
             let mut sum = S::sum(sums);
-            self.logits[whole..].iter().for_each(|l| sum += (l - most).exp());
-            let lse = most + sum.ln();
-            let loss = target.map_or(0.0, |t| lse - self.logits[t]);
+            for l in &mut self.logits[whole..] {
+                *l = (*l - most).exp();
+                sum += *l;
+            }
+            let loss = target.map_or(0.0, |_| most + sum.ln() - target_logit);
             if let Some(scale) = self.scale {
-                let factor = if target.is_some() { scale } else { 0.0 };
-                let (m, f) = (S::splat(lse), S::splat(factor));
+                let factor = if target.is_some() { scale / sum } else { 0.0 };
+                let f = S::splat(factor);
                 for i in (0..whole).step_by(S::LANES) {
-                    S::store(at.add(i), S::mul(f, S::exp(S::sub(S::load(at.add(i)), m))));
+                    S::store(at.add(i), S::mul(f, S::load(at.add(i))));
                 }
-                self.logits[whole..].iter_mut().for_each(|l| *l = factor * (*l - lse).exp());
+                self.logits[whole..].iter_mut().for_each(|l| *l *= factor);
                 if let Some(t) = target {
-                    self.logits[t] -= factor;
+                    self.logits[t] -= scale;
                 }
             }
             (loss, best as i32)

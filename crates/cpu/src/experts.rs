@@ -3,8 +3,8 @@
 use crate::Cpu;
 use crate::epilogue::{Addend, Epilogue, Store, Target};
 use crate::isa::Isa;
-use crate::multiply::{Groups, forward, input_gradient, weight_gradient};
-use crate::packed::Packed;
+use crate::multiply::{Groups, forward, weight_gradient};
+use crate::packed::{self, Packed};
 use crate::pool::Pool;
 use crate::scratch::PANEL;
 use crate::shared::Shared;
@@ -78,7 +78,7 @@ pub(crate) fn gate_up(
         }),
         hidden: Target::write(&mut access, h_rf),
     };
-    forward(&mut cpu.pool, cpu.isa, x, matrix, groups, matrix.panels * PANEL, 2 * PANEL, &activate);
+    forward(&mut cpu.pool, cpu.isa, &[(x, matrix)], groups, matrix.panels * PANEL, 2 * PANEL, &activate);
 }
 
 pub(crate) fn down(
@@ -97,7 +97,7 @@ pub(crate) fn down(
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store = Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None };
-    forward(&mut cpu.pool, cpu.isa, h, matrix, groups, d, PANEL, &store);
+    forward(&mut cpu.pool, cpu.isa, &[(h, matrix)], groups, d, PANEL, &store);
 
     let mut access = cpu.memory.access();
     let sum = Combine {
@@ -191,7 +191,9 @@ pub(crate) fn down_backward(
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store = Store { to: Target::write(&mut access, dh_rf), width: f, expert_step: 0, on: Addend::None };
-    input_gradient(&mut cpu.pool, isa, &[dy], matrix, d, groups, &store);
+    let turned = cpu.turned.of(packed::transposed_bytes(&w.shape));
+    let turned = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, turned);
+    forward(&mut cpu.pool, isa, &[(dy, turned)], groups, f, PANEL, &store);
 
     // Then h anew, the product of both (the gradient of the row's weight), and the row's weight on top.
     let mut access = cpu.memory.access();
@@ -226,7 +228,7 @@ pub(crate) fn down_backward(
     let h = Rows::plain(Data::read(&mut access, h_rf), f);
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store = Store { to: Target::write(&mut access, dw_edf), width: f, expert_step: d * f, on: Addend::Present };
-    weight_gradient(&mut cpu.pool, isa, dy, h, rounded, d, f, groups, &store);
+    weight_gradient(&mut cpu.pool, isa, &[dy], h, rounded, d, f, groups, &store);
 }
 
 /// What the pass between the two products of [`down_backward`] reads and writes.
@@ -308,13 +310,14 @@ pub(crate) fn gate_up_backward(
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store = Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None };
-    input_gradient(&mut cpu.pool, isa, &[dg, du], matrix, f, groups, &store);
+    let bytes = packed::transposed_bytes(&w.shape);
+    let (first, second) = cpu.turned.of(2 * bytes).split_at_mut(bytes);
+    let gate = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, first);
+    let up = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 1, second);
+    forward(&mut cpu.pool, isa, &[(dg, gate), (du, up)], groups, d, PANEL, &store);
     let x = Rows { index: Some(tokens), ..Rows::plain(Data::read(&mut access, x_td), d) };
-    for (dy, gradient) in [(dg, dgate_efd), (du, dup_efd)] {
-        let to = Target::write(&mut access, gradient);
-        let store = Store { to, width: d, expert_step: f * d, on: Addend::Present };
-        weight_gradient(&mut cpu.pool, isa, dy, x, rounded, f, d, groups, &store);
-    }
+    let both = Stacked { to: [dgate_efd, dup_efd].map(|t| Target::write(&mut access, t)), rows: f, width: d };
+    weight_gradient(&mut cpu.pool, isa, &[dg, du], x, rounded, f, d, groups, &both);
 
     let mut access = cpu.memory.access();
     let sum = Combine {
@@ -327,6 +330,39 @@ pub(crate) fn gate_up_backward(
         d,
     };
     combine(&mut cpu.pool, cpu.isa, sum);
+}
+
+/// Adds blocks to two tensors of matrices, the rows of the second counted on from those of the first.
+struct Stacked {
+    to: [Target; 2],
+    rows: usize,
+    width: usize,
+}
+
+impl Epilogue for Stacked {
+    #[inline(always)]
+    unsafe fn take<S: Simd>(
+        &self,
+        expert: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: *const f32,
+        step: usize,
+    ) {
+        let expert_step = self.rows * self.width;
+        for (which, to) in self.to.into_iter().enumerate() {
+            let first = which * self.rows;
+            let (start, end) = (rows.start.max(first), rows.end.min(first + self.rows));
+            if start < end {
+                let store = Store { to, width: self.width, expert_step, on: Addend::Present };
+                // SAFETY: the caller's; these are some of the block's rows.
+                unsafe {
+                    let block = block.add((start - rows.start) * step);
+                    store.take::<S>(expert, start - first..end - first, columns.clone(), block, step);
+                }
+            }
+        }
+    }
 }
 
 /// Gate and up in place to their own gradients.

@@ -28,6 +28,7 @@ mod source;
 
 pub use isa::{Isa, IsaError};
 
+use moeworks_ops::buffer::Buffer;
 use moeworks_ops::{
     AdamW, ClassifierGradient, Dispatch, Heads, Matrix, MatrixShape, Memory, Norm, Ops, OutOfMemory, Precision, Region,
     Rope, Routing, Tensor,
@@ -43,6 +44,8 @@ pub struct Cpu {
     partial: Floats,
     /// Logits of a classifier's chunk.
     logits: Floats,
+    /// A transposed weight, while it is used.
+    turned: Bytes,
 }
 
 /// Floats that grow to the largest need: the first step of a kind allocates, no later one does.
@@ -58,11 +61,24 @@ impl Floats {
     }
 }
 
+/// As [`Floats`], bytes on a cache line, in huge pages.
+#[derive(Default)]
+struct Bytes(Option<Buffer>);
+
+impl Bytes {
+    fn of(&mut self, n: usize) -> &mut [u8] {
+        if self.0.as_ref().is_none_or(|held| held.len() < n) {
+            self.0 = Some(Buffer::zeroed(n).expect("memory for one transposed weight"));
+        }
+        &mut self.0.as_mut().expect("just made").bytes()[..n]
+    }
+}
+
 impl Cpu {
     /// The CPU with so many threads, on a path.
     pub fn new(threads: usize, isa: Isa) -> Self {
-        let (partial, logits) = (Floats::default(), Floats::default());
-        Cpu { memory: Memory::default(), pool: Pool::new(threads), isa, partial, logits }
+        let (partial, logits, turned) = (Floats::default(), Floats::default(), Bytes::default());
+        Cpu { memory: Memory::default(), pool: Pool::new(threads), isa, partial, logits, turned }
     }
 
     /// The CPU with all of the machine's threads, on its best path or the one that the environment forces.

@@ -2,7 +2,7 @@
 
 use crate::Cpu;
 use crate::epilogue::{Addend, Epilogue, Store, Target};
-use crate::multiply::{Groups, forward, input_gradient, weight_gradient};
+use crate::multiply::{Groups, forward, weight_gradient};
 use crate::packed::{self, Packed};
 use crate::scratch::{COLUMNS, PANEL};
 use crate::shared::Shared;
@@ -42,7 +42,7 @@ pub(crate) fn linear(cpu: &mut Cpu, x_tk: &Tensor, w: &Matrix, residual_tn: Opti
         }
     };
     let store = Store { to, width: n, expert_step: 0, on };
-    forward(&mut cpu.pool, cpu.isa, x, matrix, Groups::One(t), n, PANEL, &store);
+    forward(&mut cpu.pool, cpu.isa, &[(x, matrix)], Groups::One(t), n, PANEL, &store);
 }
 
 pub(crate) fn linear_backward(
@@ -61,8 +61,9 @@ pub(crate) fn linear_backward(
     let dx = Store { to: Target::write(&mut access, dx_tk), width: k, expert_step: 0, on: Addend::None };
     let dw = Store { to: Target::write(&mut access, dw_nk), width: k, expert_step: 0, on: Addend::Present };
     let (pool, isa, groups) = (&mut cpu.pool, cpu.isa, Groups::One(t));
-    input_gradient(pool, isa, &[dy], matrix, n, groups, &dx);
-    weight_gradient(pool, isa, dy, x, w.shape.dtype == DType::Bf16, n, k, groups, &dw);
+    let turned = packed::transpose(pool, isa, &w.shape, matrix, 0, cpu.turned.of(packed::transposed_bytes(&w.shape)));
+    forward(pool, isa, &[(dy, turned)], groups, k, PANEL, &dx);
+    weight_gradient(pool, isa, &[dy], x, w.shape.dtype == DType::Bf16, n, k, groups, &dw);
 }
 
 /// Clamp, rotation and store of queries, keys and values.
@@ -162,7 +163,7 @@ pub(crate) fn qkv(
     // Blocks are whole heads, and whole bytes of the mask.
     let unit = (1..=4).map(|n| n * heads.width).find(|n| n.is_multiple_of(8)).expect("heads are even");
     assert!(unit <= COLUMNS, "heads of {} do not fit a block", heads.width);
-    forward(&mut cpu.pool, cpu.isa, x, matrix, Groups::One(t), heads.row(), unit, &project);
+    forward(&mut cpu.pool, cpu.isa, &[(x, matrix)], Groups::One(t), heads.row(), unit, &project);
 }
 
 pub(crate) fn qkv_backward(

@@ -6,8 +6,11 @@
 //! are zero. Experts follow one another; gate and up panels alternate, so that both results of a row come from
 //! neighbouring panels.
 
+use crate::isa::Isa;
+use crate::pool::Pool;
 use crate::scratch::PANEL;
 use crate::shared::Shared;
+use crate::simd::{self, Kernel, Simd};
 use half::bf16;
 use moeworks_ops::{DType, MatrixKind, MatrixShape};
 
@@ -107,4 +110,100 @@ pub unsafe fn pack_panel(shape: &MatrixShape, sources: &[&[f32]], index: usize, 
 /// Panels that [`pack_panel`] is called for.
 pub fn all_panels(shape: &MatrixShape) -> usize {
     shape.experts * panels(shape)
+}
+
+/// Bytes of [`transpose`]'s result.
+pub fn transposed_bytes(shape: &MatrixShape) -> usize {
+    bytes(&transposed_shape(shape))
+}
+
+fn transposed_shape(shape: &MatrixShape) -> MatrixShape {
+    MatrixShape { kind: MatrixKind::Plain, outputs: shape.inputs, inputs: shape.outputs, ..*shape }
+}
+
+/// The transposed weight in the same layout: what gradients of inputs are multiplied by. Of gate and up panels, `which`
+/// says whose matrix is meant. Made anew for every use, in memory that all weights share: a second copy of all of them
+/// would cost as much as the first.
+pub fn transpose<'a>(
+    pool: &mut Pool,
+    isa: Isa,
+    shape: &MatrixShape,
+    w: Packed,
+    which: usize,
+    into: &'a mut [u8],
+) -> Packed<'a> {
+    let shape = transposed_shape(shape);
+    let into = &mut into[..bytes(&shape)];
+    let out = Shared::new(into);
+    pool.run(all_panels(&shape), &|index, _| {
+        // SAFETY: `into` was sized for the shape; every task has its own panel of it.
+        unsafe { simd::run(isa.vector(), TransposePanel { shape: &shape, w, which, index, out }) }
+    });
+    Packed::new(&shape, into)
+}
+
+struct TransposePanel<'a> {
+    /// Of the result.
+    shape: &'a MatrixShape,
+    w: Packed<'a>,
+    which: usize,
+    index: usize,
+    out: Shared<u8>,
+}
+
+impl Kernel for TransposePanel<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let TransposePanel { shape, w, which, index, out } = self;
+        let (expert, first) = (index / panels(shape), index % panels(shape) * PANEL);
+        let each = w.panels / shape.inputs.div_ceil(PANEL);
+        let (depth, present) = (padded(shape), (w.depth - first).min(PANEL));
+        // SAFETY: the result's panel has `depth` rows of 16; source panels hold `present` inputs from `first` on, in
+        // bf16 padded to 32.
+        unsafe {
+            for n in (0..depth).step_by(PANEL) {
+                let source = n / PANEL * each + which;
+                if shape.dtype == DType::Bf16 {
+                    let to = out.at(2 * (index * depth + n) * PANEL).cast::<u32>();
+                    if n >= shape.inputs {
+                        std::ptr::write_bytes(to, 0, PANEL / 2 * PANEL);
+                    } else {
+                        transpose_pairs(w.bf16_panel(expert, source, first).cast(), to);
+                    }
+                    continue;
+                }
+                let to = out.at(4 * (index * depth + n) * PANEL).cast::<f32>();
+                let rows = (depth - n).min(PANEL);
+                if rows == PANEL && present == PANEL {
+                    S::transpose(w.f32_panel(expert, source, first), PANEL, to, PANEL);
+                    continue;
+                }
+                let mut from = [0.0f32; PANEL * PANEL];
+                let mut whole = [0.0f32; PANEL * PANEL];
+                let start = w.f32_panel(expert, source, first);
+                std::ptr::copy_nonoverlapping(start, from.as_mut_ptr(), present * PANEL);
+                S::transpose(from.as_ptr(), PANEL, whole.as_mut_ptr(), PANEL);
+                std::ptr::copy_nonoverlapping(whole.as_ptr(), to, rows * PANEL);
+            }
+        }
+    }
+}
+
+/// Sixteen inputs of a bf16 panel as sixteen outputs of another: elements are moved as 32-bit pairs, of inputs (k, k + 1)
+/// at [k / 2][n] to outputs (n, n + 1) at [n / 2][k].
+///
+/// # Safety
+/// Both hold 8 x 16 pairs.
+unsafe fn transpose_pairs(from: *const u32, to: *mut u32) {
+    for n in 0..PANEL / 2 {
+        for k in 0..PANEL / 2 {
+            // SAFETY: the caller's.
+            unsafe {
+                let (x, y) = (*from.add(k * PANEL + 2 * n), *from.add(k * PANEL + 2 * n + 1));
+                *to.add(n * PANEL + 2 * k) = (x & 0xffff) | (y << 16);
+                *to.add(n * PANEL + 2 * k + 1) = (x >> 16) | (y & 0xffff_0000);
+            }
+        }
+    }
 }

@@ -101,19 +101,6 @@ struct Forward<'a> {
     rows: Range<usize>,
 }
 
-/// Sum over a row of `f(lanes)`, lanes past its end being zero after `f` is masked by `part`.
-#[inline(always)]
-unsafe fn sum_row<S: Simd>(d: usize, f: impl Fn(usize, usize) -> S::V) -> f32 {
-    // SAFETY: register arithmetic; `f` loads what is inside the row.
-    unsafe {
-        let mut sum = S::splat(0.0);
-        for i in (0..d).step_by(S::LANES) {
-            sum = S::add(sum, f(i, (d - i).min(S::LANES)));
-        }
-        S::sum(sum)
-    }
-}
-
 /// `v` with lanes from `n` on set to zero.
 #[inline(always)]
 unsafe fn first<S: Simd>(v: S::V, n: usize) -> S::V {
@@ -137,16 +124,20 @@ impl Kernel for Forward<'_> {
         unsafe {
             for t in self.rows {
                 let row = self.x[t * d..(t + 1) * d].as_ptr();
-                let mean = match self.norm.kind {
-                    NormKind::Layer => sum_row::<S>(d, |i, n| S::load_n(row.add(i), n)) / d as f32,
-                    NormKind::Rms => 0.0,
-                };
-                let m = S::splat(mean);
-                let squares = sum_row::<S>(d, |i, n| {
+                let mut sum = S::splat(0.0);
+                if self.norm.kind == NormKind::Layer {
+                    for i in (0..d).step_by(S::LANES) {
+                        sum = S::add(sum, S::load_n(row.add(i), (d - i).min(S::LANES)));
+                    }
+                }
+                let mean = S::sum(sum) / d as f32;
+                let (m, mut squares) = (S::splat(mean), S::splat(0.0));
+                for i in (0..d).step_by(S::LANES) {
+                    let n = (d - i).min(S::LANES);
                     let centred = first::<S>(S::sub(S::load_n(row.add(i), n), m), n);
-                    S::mul(centred, centred)
-                });
-                let scale = 1.0 / (squares / d as f32 + self.norm.eps as f32).sqrt();
+                    squares = S::fma(centred, centred, squares);
+                }
+                let scale = 1.0 / (S::sum(squares) / d as f32 + self.norm.eps as f32).sqrt();
                 let s = S::splat(scale);
                 for i in (0..d).step_by(S::LANES) {
                     let n = (d - i).min(S::LANES);
@@ -217,22 +208,30 @@ impl Kernel for Backward<'_> {
             for t in self.rows {
                 let row = self.x[t * d..(t + 1) * d].as_ptr();
                 let (mean, scale) = (S::splat(self.stats[2 * t]), S::splat(self.stats[2 * t + 1]));
-                let normed = |i: usize, n: usize| S::mul(S::sub(S::load_n(row.add(i), n), mean), scale);
-                let dy = |i: usize, n: usize| self.dy.load_n::<S>(t * d + i, n);
-                let g = |i: usize, n: usize| S::mul(dy(i, n), S::load_n(self.weight.as_ptr().add(i), n));
-                // dx = scale (g - mean(g) - normed mean(g normed)), without mean(g) for RMS.
-                let g_mean = match self.norm.kind {
-                    NormKind::Layer => S::splat(sum_row::<S>(d, g) / d as f32),
-                    NormKind::Rms => S::splat(0.0),
-                };
-                let gn_mean = S::splat(sum_row::<S>(d, |i, n| S::mul(g(i, n), normed(i, n))) / d as f32);
+                // With g = dy weight: dx = scale (g - mean(g) - normed mean(g normed)), without mean(g) for RMS.
+                let (mut g_sum, mut gn_sum) = (S::splat(0.0), S::splat(0.0));
                 for i in (0..d).step_by(S::LANES) {
                     let n = (d - i).min(S::LANES);
-                    let at = self.dx.at(t * d + i);
-                    let inner = S::sub(S::sub(g(i, n), g_mean), S::mul(normed(i, n), gn_mean));
-                    S::store_n(at, S::add(S::load_n(at, n), S::mul(scale, inner)), n);
+                    let normed = S::mul(S::sub(S::load_n(row.add(i), n), mean), scale);
+                    let dy = self.dy.load_n::<S>(t * d + i, n);
+                    let g = S::mul(dy, S::load_n(self.weight.as_ptr().add(i), n));
+                    g_sum = S::add(g_sum, g);
+                    gn_sum = S::fma(g, normed, gn_sum);
                     let sum = self.sums.as_mut_ptr().add(i);
-                    S::store_n(sum, S::fma(dy(i, n), normed(i, n), S::load_n(sum, n)), n);
+                    S::store_n(sum, S::fma(dy, normed, S::load_n(sum, n)), n);
+                }
+                let g_mean = match self.norm.kind {
+                    NormKind::Layer => S::splat(S::sum(g_sum) / d as f32),
+                    NormKind::Rms => S::splat(0.0),
+                };
+                let gn_mean = S::splat(S::sum(gn_sum) / d as f32);
+                for i in (0..d).step_by(S::LANES) {
+                    let n = (d - i).min(S::LANES);
+                    let normed = S::mul(S::sub(S::load_n(row.add(i), n), mean), scale);
+                    let g = S::mul(self.dy.load_n::<S>(t * d + i, n), S::load_n(self.weight.as_ptr().add(i), n));
+                    let inner = S::sub(S::sub(g, g_mean), S::mul(normed, gn_mean));
+                    let at = self.dx.at(t * d + i);
+                    S::store_n(at, S::fma(scale, inner, S::load_n(at, n)), n);
                 }
             }
         }

@@ -26,35 +26,35 @@ impl Scratch {
     pub fn new() -> Self {
         let block = |n: usize| Buffer::zeroed(4 * n).expect("a thread's scratch fits");
         Scratch {
-            a: block(ROWS * DEPTH),
+            a: block((ROWS + 4) * DEPTH),
             b: block(DEPTH * 2 * PANEL),
             c: block(ROWS * (COLUMNS + PANEL)),
             attention: None,
         }
     }
 
-    /// Block of the left operand: ROWS x DEPTH.
-    pub fn a(&mut self) -> *mut f32 {
+    /// Block of the left operand: ROWS x DEPTH, and a little for rows that are kept apart.
+    pub fn a(&self) -> *mut f32 {
         self.a.start().cast()
     }
 
     /// The same as bf16: ROWS x 2 DEPTH.
-    pub fn a_bf16(&mut self) -> *mut bf16 {
+    pub fn a_bf16(&self) -> *mut bf16 {
         self.a.start().cast()
     }
 
     /// Two panels of the right operand: DEPTH x 2 PANEL.
-    pub fn b(&mut self) -> *mut f32 {
+    pub fn b(&self) -> *mut f32 {
         self.b.start().cast()
     }
 
     /// The same as bf16: 2 DEPTH x 2 PANEL.
-    pub fn b_bf16(&mut self) -> *mut bf16 {
+    pub fn b_bf16(&self) -> *mut bf16 {
         self.b.start().cast()
     }
 
     /// Block of results: ROWS x COLUMNS, and a panel more for blocks that start inside one.
-    pub fn c(&mut self) -> *mut f32 {
+    pub fn c(&self) -> *mut f32 {
         self.c.start().cast()
     }
 

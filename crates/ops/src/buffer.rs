@@ -58,6 +58,12 @@ impl Buffer {
         false
     }
 
+    /// All of it.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: the block is initialised (zeroed), as long as its layout says, and borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.layout.size()) }
+    }
+
     /// The first byte.
     pub fn start(&self) -> *mut u8 {
         self.start.as_ptr()

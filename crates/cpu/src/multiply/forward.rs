@@ -1,0 +1,198 @@
+//! `y = x w^T`.
+
+use super::{Groups, Place, block};
+use crate::epilogue::Epilogue;
+use crate::isa::Isa;
+use crate::kernel::{Left, Right, multiply, multiply_pairs, widen_panel};
+use crate::packed::Packed;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::packed::TILE_DEPTH;
+use crate::pool::Pool;
+use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch};
+use crate::simd::{self, Kernel, Simd};
+use crate::source::Rows;
+use moeworks_ops::DType;
+
+/// Below this many rows a bf16 panel is widened on the way instead of first.
+const FEW: usize = 5;
+
+/// Rows and the weight they are multiplied by.
+pub type Term<'a> = (Rows<'a>, Packed<'a>);
+
+/// Cuts rows of all experts and columns into blocks, and finds the block of a task.
+struct Blocks<'a> {
+    groups: Groups<'a>,
+    columns: usize,
+    extent: usize,
+}
+
+impl Blocks<'_> {
+    fn across(&self) -> usize {
+        self.extent.div_ceil(self.columns)
+    }
+
+    fn count(&self) -> usize {
+        (0..self.groups.len()).map(|e| self.groups.rows(e).len().div_ceil(ROWS)).sum::<usize>() * self.across()
+    }
+
+    fn place(&self, task: usize) -> Place {
+        let (mut down, across) = (task / self.across(), task % self.across());
+        let columns = across * self.columns..((across + 1) * self.columns).min(self.extent);
+        for expert in 0..self.groups.len() {
+            let all = self.groups.rows(expert);
+            let here = all.len().div_ceil(ROWS);
+            if down < here {
+                let start = all.start + down * ROWS;
+                return Place { expert, rows: start..(start + ROWS).min(all.end), columns };
+            }
+            down -= here;
+        }
+        unreachable!("task {task} of {}", self.count())
+    }
+}
+
+/// `y = sum of x w^T` over one or more terms of one shape, block by block into an epilogue. Columns are counted in
+/// panels' lanes, so that gate and up panels each have theirs; a block starts at a multiple of `unit` columns (at most
+/// COLUMNS), whole units.
+pub fn forward<E: Epilogue>(
+    pool: &mut Pool,
+    isa: Isa,
+    terms: &[Term],
+    groups: Groups,
+    columns: usize,
+    unit: usize,
+    epilogue: &E,
+) {
+    let rows: usize = (0..groups.len()).map(|e| groups.rows(e).len()).sum();
+    // Few rows make few blocks of rows: cut columns finer then, so that every thread has work.
+    let wanted = (4 * pool.threads()).div_ceil(rows.div_ceil(ROWS).max(1));
+    let width = block(columns, unit, COLUMNS / unit * unit, wanted);
+    let blocks = Blocks { groups, columns: width, extent: columns };
+    let tiles = terms[0].1.dtype == DType::Bf16 && isa.has_tiles();
+    pool.run(blocks.count(), &|task, scratch| {
+        let place = blocks.place(task);
+        // SAFETY: `Forward` reads the rows and panels of its place, which are inside their operands, and blocks of
+        // different tasks have no result in common.
+        unsafe { simd::run(isa.vector(), Forward { terms, place, epilogue, scratch, tiles }) }
+    });
+}
+
+struct Forward<'a, E> {
+    terms: &'a [Term<'a>],
+    place: Place,
+    epilogue: &'a E,
+    scratch: &'a mut Scratch,
+    tiles: bool,
+}
+
+impl<E: Epilogue> Kernel for Forward<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Forward { terms, place, epilogue, scratch, tiles } = self;
+        // A block may start inside a panel: its first columns are then computed for nothing.
+        let skip = place.columns.start % PANEL;
+        let panels = (skip + place.columns.len()).div_ceil(PANEL);
+        let (c, step) = (scratch.c(), panels * PANEL);
+        let mut fresh = true;
+        // SAFETY: scratch holds ROWS x (COLUMNS + PANEL) results; the caller keeps the place inside the operands.
+        unsafe {
+            for (x, w) in terms {
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                if tiles {
+                    on_tiles::<S>(x, w, &place, panels, scratch, fresh);
+                    fresh = false;
+                    continue;
+                }
+                debug_assert!(!tiles);
+                on_vectors::<S>(x, w, &place, panels, scratch, fresh);
+                fresh = false;
+            }
+            epilogue.take::<S>(place.expert, place.rows, place.columns, c.add(skip), step);
+        }
+    }
+}
+
+/// A term's block, by vectors.
+///
+/// # Safety
+/// The place is inside the operands, and scratch holds `panels` panels of results.
+#[inline(always)]
+unsafe fn on_vectors<S: Simd>(
+    x: &Rows,
+    w: &Packed,
+    place: &Place,
+    panels: usize,
+    scratch: &mut Scratch,
+    mut fresh: bool,
+) {
+    let (rows, first) = (place.rows.len(), place.columns.start / PANEL);
+    let (c, step, bf16) = (scratch.c(), panels * PANEL, w.dtype == DType::Bf16);
+    // SAFETY: scratch holds ROWS x DEPTH and DEPTH x 2 PANEL operands; the rest is the caller's.
+    unsafe {
+        for k in (0..w.depth).step_by(DEPTH) {
+            let depth = (w.depth - k).min(DEPTH);
+            let even = depth.next_multiple_of(2);
+            let a = match x.in_place(bf16) {
+                Some(data) => {
+                    Left { start: data[place.rows.start * x.width + k..].as_ptr(), row_step: x.width, k_step: 1 }
+                }
+                None => {
+                    x.copy_f32::<S>(place.rows.clone(), k..k + depth, bf16, scratch.a(), even);
+                    Left { start: scratch.a(), row_step: even, k_step: 1 }
+                }
+            };
+            if !bf16 {
+                let start = w.f32_panel(place.expert, first, k);
+                let b = Right { start, k_step: PANEL, panel_step: w.panel_stride() };
+                multiply::<S>(rows, panels, depth, a, b, c, step, fresh);
+            } else if rows < FEW {
+                for p in 0..panels {
+                    let b = w.bf16_panel(place.expert, first + p, k);
+                    multiply_pairs::<S>(rows, even, a, b, c.add(p * PANEL), step, fresh);
+                }
+            } else {
+                for p in (0..panels).step_by(2) {
+                    let both = (panels - p).min(2);
+                    for side in 0..both {
+                        let panel = w.bf16_panel(place.expert, first + p + side, k);
+                        widen_panel::<S>(panel, even, scratch.b().add(side * DEPTH * PANEL), PANEL);
+                    }
+                    let b = Right { start: scratch.b(), k_step: PANEL, panel_step: DEPTH * PANEL };
+                    multiply::<S>(rows, both, even, a, b, c.add(p * PANEL), step, fresh);
+                }
+            }
+            fresh = false;
+        }
+    }
+}
+
+/// A term's block, on tiles.
+///
+/// # Safety
+/// As [`on_vectors`]; tiles are there.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[inline(always)]
+unsafe fn on_tiles<S: Simd>(
+    x: &Rows,
+    w: &Packed,
+    place: &Place,
+    panels: usize,
+    scratch: &mut Scratch,
+    mut fresh: bool,
+) {
+    let first = place.columns.start / PANEL;
+    // SAFETY: scratch holds ROWS x 2 DEPTH bf16; packed weights are padded to whole tiles; the rest is the caller's.
+    unsafe {
+        for k in (0..w.depth).step_by(2 * DEPTH) {
+            let depth = (w.depth - k).min(2 * DEPTH);
+            let padded = depth.next_multiple_of(TILE_DEPTH);
+            x.copy_bf16::<S>(place.rows.clone(), k..k + depth, scratch.a_bf16(), padded);
+            let panel = |p: usize| w.bf16_panel(place.expert, first + p, k);
+            let (a, c) = (scratch.a_bf16(), scratch.c());
+            super::tiles::block(place.rows.len(), panels, padded, a, panel, c, panels * PANEL, fresh);
+            fresh = false;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `dw = dy^T x`.
+
+use super::{Groups, Place, block};
+use crate::epilogue::Epilogue;
+use crate::isa::Isa;
+use crate::kernel::{Left, Right, multiply};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::packed::TILE_DEPTH;
+use crate::pool::Pool;
+use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch};
+use crate::simd::{self, Kernel, Simd};
+use crate::source::Rows;
+use std::ops::Range;
+
+/// `dw = dy^T x` for every expert, over its rows. Several `dy` over the same `x` (gate and up) make one product whose
+/// results lie one below the other: matrices of `dy.len() x outputs` rows and `inputs` columns. With `rounded`, operands
+/// are rounded to bf16 first. Experts without rows are left alone.
+pub fn weight_gradient<E: Epilogue>(
+    pool: &mut Pool,
+    isa: Isa,
+    dy: &[Rows],
+    x: Rows,
+    rounded: bool,
+    outputs: usize,
+    inputs: usize,
+    groups: Groups,
+    epilogue: &E,
+) {
+    let all = dy.len() * outputs;
+    let wanted = (4 * pool.threads()).div_ceil(groups.len());
+    let tall = block(all, 3 * PANEL, ROWS, wanted);
+    let wide = block(inputs, 2 * PANEL, COLUMNS, wanted.div_ceil(all.div_ceil(tall)));
+    let (down, across) = (all.div_ceil(tall), inputs.div_ceil(wide));
+    let tiles = rounded && isa.has_tiles();
+    pool.run(groups.len() * down * across, &|task, scratch| {
+        let (expert, block) = (task / (down * across), task % (down * across));
+        let (top, left) = (block / across * tall, block % across * wide);
+        let place = Place { expert, rows: top..(top + tall).min(all), columns: left..(left + wide).min(inputs) };
+        let over = groups.rows(expert);
+        if over.is_empty() {
+            return;
+        }
+        let kernel = WeightGradient { dy, x, rounded, outputs, over, place, epilogue, scratch, tiles };
+        // SAFETY: operands and results are inside their tensors, and blocks of different tasks differ.
+        unsafe { simd::run(isa.vector(), kernel) }
+    });
+}
+
+struct WeightGradient<'a, E> {
+    dy: &'a [Rows<'a>],
+    x: Rows<'a>,
+    rounded: bool,
+    outputs: usize,
+    over: Range<usize>,
+    place: Place,
+    epilogue: &'a E,
+    scratch: &'a mut Scratch,
+    tiles: bool,
+}
+
+impl<E> WeightGradient<'_, E> {
+    /// The parts of the block that belong to one `dy` each: which, its columns, and where in the block they begin.
+    fn parts(&self) -> impl Iterator<Item = (Rows<'_>, Range<usize>, usize)> {
+        let Place { rows, .. } = &self.place;
+        self.dy.iter().enumerate().filter_map(move |(i, dy)| {
+            let own = i * self.outputs..(i + 1) * self.outputs;
+            let (start, end) = (rows.start.max(own.start), rows.end.min(own.end));
+            (start < end).then(|| (*dy, start - own.start..end - own.start, start - rows.start))
+        })
+    }
+}
+
+impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let panels = self.place.columns.len().div_ceil(PANEL);
+        let (c, step) = (self.scratch.c(), panels * PANEL);
+        // SAFETY: scratch holds the blocks; operands are inside their tensors by the caller.
+        unsafe {
+            for start in self.over.clone().step_by(DEPTH) {
+                let part = start..(start + DEPTH).min(self.over.end);
+                let fresh = start == self.over.start;
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                if self.tiles {
+                    self.on_tiles(part, panels, c, step, fresh);
+                    continue;
+                }
+                debug_assert!(!self.tiles);
+                self.on_vectors::<S>(part, panels, c, step, fresh);
+            }
+            let Place { expert, rows, columns } = self.place;
+            self.epilogue.take::<S>(expert, rows, columns, c, step);
+        }
+    }
+}
+
+impl<E> WeightGradient<'_, E> {
+    /// Rows `over` of the depth, by vectors.
+    ///
+    /// # Safety
+    /// As the kernel's.
+    #[inline(always)]
+    unsafe fn on_vectors<S: Simd>(&self, over: Range<usize>, panels: usize, c: *mut f32, step: usize, fresh: bool) {
+        // SAFETY: the caller's.
+        unsafe {
+            let height = self.place.rows.len().next_multiple_of(2) + 2;
+            let a = self.scratch.a();
+            let mut left = [(0, 0, Left { start: a, row_step: 1, k_step: 0 }); 2];
+            let mut count = 0;
+            for (dy, columns, at) in self.parts() {
+                // Elements of one k lie side by side either way, so rows can be read in place.
+                let operand = match dy.in_place(self.rounded) {
+                    Some(data) => Left {
+                        start: data[over.start * dy.width + columns.start..].as_ptr(),
+                        row_step: 1,
+                        k_step: dy.width,
+                    },
+                    None => {
+                        dy.copy_f32::<S>(over.clone(), columns.clone(), self.rounded, a.add(at), height);
+                        Left { start: a.add(at), row_step: 1, k_step: height }
+                    }
+                };
+                left[count] = (at, columns.len(), operand);
+                count += 1;
+            }
+            for p in (0..panels).step_by(2) {
+                let both = (panels - p).min(2);
+                let first = self.place.columns.start + p * PANEL;
+                let columns = first..(first + 2 * PANEL).min(self.place.columns.end);
+                self.x.copy_f32::<S>(over.clone(), columns, self.rounded, self.scratch.b(), 2 * PANEL);
+                let b = Right { start: self.scratch.b(), k_step: 2 * PANEL, panel_step: PANEL };
+                for (at, rows, a) in &left[..count] {
+                    let c = c.add(at * step + p * PANEL);
+                    multiply::<S>(*rows, both, over.len(), *a, b, c, step, fresh);
+                }
+            }
+        }
+    }
+
+    /// Rows `over` of the depth, on tiles.
+    ///
+    /// # Safety
+    /// As the kernel's; tiles are there.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    unsafe fn on_tiles(&self, over: Range<usize>, panels: usize, c: *mut f32, step: usize, fresh: bool) {
+        let padded = over.len().next_multiple_of(TILE_DEPTH);
+        let rows = self.place.rows.len();
+        // SAFETY: the caller's.
+        unsafe {
+            for (dy, columns, at) in self.parts() {
+                transposed_rows(&dy, over.clone(), columns, self.scratch.a_bf16().add(at * padded), padded);
+            }
+            for p in (0..panels).step_by(2) {
+                let both = (panels - p).min(2);
+                for side in 0..both {
+                    let first = self.place.columns.start + (p + side) * PANEL;
+                    let columns = first..(first + PANEL).min(self.place.columns.end);
+                    let to = self.scratch.b_bf16().add(side * DEPTH * PANEL);
+                    paired_rows(&self.x, over.clone(), columns, to, padded);
+                }
+                let b = self.scratch.b_bf16().cast_const();
+                let panel = |side: usize| b.add(side * DEPTH * PANEL);
+                let a = self.scratch.a_bf16();
+                super::tiles::block(rows, both, padded, a, panel, c.add(p * PANEL), step, fresh);
+            }
+        }
+    }
+}
+
+/// Columns of rows as rows of their own: `out[column][row]` in bf16, zero up to `depth` rows.
+///
+/// # Safety
+/// `out` has room for `columns.len()` rows of `depth`.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+unsafe fn transposed_rows(from: &Rows, rows: Range<usize>, columns: Range<usize>, out: *mut half::bf16, depth: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        for (r, row) in rows.clone().enumerate() {
+            for (c, column) in columns.clone().enumerate() {
+                *out.add(c * depth + r) = from.get_bf16(row, column);
+            }
+        }
+        for c in 0..columns.len() {
+            for r in rows.len()..depth {
+                *out.add(c * depth + r) = half::bf16::ZERO;
+            }
+        }
+    }
+}
+
+/// Rows two by two as a packed panel whose depth runs over the rows: zero beyond the columns and up to `depth` rows.
+///
+/// # Safety
+/// `out` has room for `depth` x 16 elements.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+unsafe fn paired_rows(from: &Rows, rows: Range<usize>, columns: Range<usize>, out: *mut half::bf16, depth: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        std::ptr::write_bytes(out, 0, depth * PANEL);
+        for (r, row) in rows.enumerate() {
+            for (c, column) in columns.clone().enumerate() {
+                *out.add((r / 2 * PANEL + c) * 2 + r % 2) = from.get_bf16(row, column);
+            }
+        }
+    }
+}
