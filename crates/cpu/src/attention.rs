@@ -13,7 +13,7 @@ use moeworks_ops::{Heads, Tensor};
 use std::ops::Range;
 
 /// Queries of a block.
-pub(crate) const QUERIES: usize = 96;
+pub(crate) const QUERIES: usize = 48;
 /// Keys of a block.
 pub(crate) const KEYS: usize = 128;
 

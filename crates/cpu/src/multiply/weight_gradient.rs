@@ -110,18 +110,9 @@ impl<E> WeightGradient<'_, E> {
             let mut left = [(0, 0, Left { start: a, row_step: 1, k_step: 0 }); 2];
             let mut count = 0;
             for (dy, columns, at) in self.parts() {
-                // Elements of one k lie side by side either way, so rows can be read in place.
-                let operand = match dy.in_place(self.rounded) {
-                    Some(data) => Left {
-                        start: data[over.start * dy.width + columns.start..].as_ptr(),
-                        row_step: 1,
-                        k_step: dy.width,
-                    },
-                    None => {
-                        dy.copy_f32::<S>(over.clone(), columns.clone(), self.rounded, a.add(at), height);
-                        Left { start: a.add(at), row_step: 1, k_step: height }
-                    }
-                };
+                // Copied even where rows could be read in place: a column of rows far apart fills few cache sets.
+                dy.copy_f32::<S>(over.clone(), columns.clone(), self.rounded, a.add(at), height);
+                let operand = Left { start: a.add(at), row_step: 1, k_step: height };
                 left[count] = (at, columns.len(), operand);
                 count += 1;
             }
