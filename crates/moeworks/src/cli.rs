@@ -284,6 +284,12 @@ pub struct Eval {
     /// Text to score in bits per byte (.txt, or .jsonl with key `text`); may be given several times.
     #[arg(long, value_name = "FILE")]
     pub text: Vec<PathBuf>,
+    /// Tokens of a window; the model's context, up to 4096, if not given.
+    #[arg(long)]
+    pub context: Option<usize>,
+    /// Tokens from one window of --text to the next; side by side if not given. Half the context is the usual choice.
+    #[arg(long)]
+    pub stride: Option<usize>,
     /// Only so many rows of each task.
     #[arg(long)]
     pub limit: Option<usize>,

@@ -4,7 +4,7 @@ use crate::cli::{Compute, PrecisionFlag};
 use anyhow::{Context, Result};
 use moeworks_cpu::{Cpu, Isa};
 use moeworks_infer::{Device, Engine};
-use moeworks_model::{Checkpoint, Inference, Limits};
+use moeworks_model::{Checkpoint, Config, Inference, Limits};
 use moeworks_ops::Precision;
 use moeworks_text::Tokenizer;
 use std::path::Path;
@@ -36,14 +36,35 @@ pub struct Opened {
     pub tokenizer: Tokenizer,
 }
 
-/// Opens a model directory for so many sequences of so many positions (the model's own, if none is given).
-pub fn open(dir: &Path, compute: &Compute, slots: usize, length: Option<usize>) -> Result<Opened> {
+/// Most rows of a step that answers: longer prompts come in parts, so that others need not wait for them.
+const STEP_ROWS: usize = 512;
+
+/// Most tokens of a window that is scored at once, unless more are asked for.
+const WINDOW: usize = 4096;
+
+/// Room for answering so many sequences of so many positions (the model's own, if none is given).
+pub fn answering(slots: usize, length: Option<usize>) -> impl FnOnce(&Config) -> Limits {
+    move |model| {
+        let length = length.unwrap_or(model.max_seq_len).min(model.max_seq_len);
+        Limits { slots, length, rows: length.clamp(slots, STEP_ROWS.max(slots)) }
+    }
+}
+
+/// Room for scoring windows of so many tokens, whole.
+pub fn scoring(length: Option<usize>) -> impl FnOnce(&Config) -> Limits {
+    move |model| {
+        let length = length.unwrap_or(WINDOW).min(model.max_seq_len);
+        Limits { slots: 1, length, rows: length.max(STEP_ROWS) }
+    }
+}
+
+/// Opens a model directory with the room that is wanted.
+pub fn open(dir: &Path, compute: &Compute, room: impl FnOnce(&Config) -> Limits) -> Result<Opened> {
     let checkpoint = Checkpoint::open(dir)?;
     let tokenizer = Tokenizer::from_dir(dir)
         .with_context(|| format!("{} has no usable tokenizer beside its weights", dir.display()))?;
     let mut device = device(compute)?;
-    let length = length.unwrap_or(checkpoint.config.max_seq_len).min(checkpoint.config.max_seq_len);
-    let limits = Limits { slots, length, rows: length.clamp(slots, 512.max(slots)) };
+    let limits = room(&checkpoint.config);
     let model = Inference::open(&mut *device, &checkpoint, precision(compute, &checkpoint), limits)?;
     Ok(Opened { device, model, tokenizer })
 }

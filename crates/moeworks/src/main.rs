@@ -6,6 +6,7 @@ mod commands;
 mod device;
 mod exit;
 mod interrupt;
+mod probe;
 mod show;
 mod watch;
 

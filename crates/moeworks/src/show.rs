@@ -1,7 +1,7 @@
 //! Progress on stderr, results on stdout.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// Whether words may have colour.
@@ -68,11 +68,13 @@ impl Progress {
     }
 }
 
-/// Writes a result to stdout. A reader that has gone away is no error.
-pub fn result(text: &str) {
+/// Writes a result to stdout. A reader that has gone away is no error; a full disk is.
+pub fn result(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
-    let _ = out.flush();
+    match writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(anyhow::Error::from(e).context("writing to stdout")),
+        _ => Ok(()),
+    }
 }
 
 /// `1234567` as `1.23 M`.

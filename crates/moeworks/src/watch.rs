@@ -12,15 +12,15 @@ use moeworks_train::metrics::{Record, Start, Step};
 use moeworks_train::report::load_strip;
 use moeworks_train::{Progress as TrainProgress, TrainConfig, Watch};
 
-/// Held-out documents up to so many bytes, the last one cut. Whole documents come first to last as they are stored.
+/// Most bytes of one held-out document, so that a few long ones do not decide the figure.
+const DOCUMENT_BYTES: usize = 16 << 10;
+
+/// The beginnings of held-out documents, in the order in which they are stored, up to so many bytes.
 pub fn held_out(folder: &DataFolder, bytes: usize) -> Result<Vec<String>> {
     let (mut texts, mut left) = (Vec::new(), bytes);
     for document in folder.held_out()? {
         let mut text = document?.text;
-        if text.len() > left {
-            let end = (0..=left).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-            text.truncate(end);
-        }
+        text.truncate(text.floor_char_boundary(left.min(DOCUMENT_BYTES)));
         left -= text.len();
         if !text.is_empty() {
             texts.push(text);
@@ -32,10 +32,11 @@ pub fn held_out(folder: &DataFolder, bytes: usize) -> Result<Vec<String>> {
     Ok(texts)
 }
 
-/// Scores texts with a model.
+/// Scores texts with a model, every token from half a window of text before it where there is so much.
 pub fn score(ops: &mut dyn Ops, model: &mut Inference, tokenizer: &Tokenizer, texts: &[String]) -> Result<TextResult> {
+    let options = TextOptions { stride: Some(model.limits.length.div_ceil(2)), ..TextOptions::default() };
     let mut evaluator = Evaluator::new(model, ops, tokenizer)?;
-    Ok(evaluator.bits_per_byte("held-out", texts.iter().map(Ok), TextOptions::default())?)
+    Ok(evaluator.bits_per_byte("held-out", texts.iter().map(Ok), options)?)
 }
 
 /// Continues a text.

@@ -1,9 +1,10 @@
 //! metrics.jsonl: one JSON object a line, `kind` says which. It is the truth of a run; everything shown is drawn from it.
 
 use crate::error::TrainError;
+use moeworks_data::mds::replace_file;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// A line.
@@ -126,19 +127,6 @@ pub struct Event {
     pub detail: String,
 }
 
-impl Record {
-    /// The step a line belongs to; none for a start.
-    pub fn step(&self) -> Option<u64> {
-        match self {
-            Record::Start(_) => None,
-            Record::Step(r) => Some(r.step),
-            Record::Validation(r) => Some(r.step),
-            Record::Sample(r) => Some(r.step),
-            Record::Event(r) => Some(r.step),
-        }
-    }
-}
-
 /// The open file.
 #[derive(Debug)]
 pub struct Metrics {
@@ -148,17 +136,13 @@ pub struct Metrics {
 
 impl Metrics {
     /// Opens the file of a run that stands at `step`. Lines of later steps, which will be taken anew, and a torn last
-    /// line are dropped.
+    /// line are dropped; all others stay as they are.
     pub fn open(path: &Path, step: u64) -> Result<Self, TrainError> {
         if path.exists() {
-            let kept: Vec<Record> = read(path)?.into_iter().filter(|r| r.step().is_none_or(|s| s <= step)).collect();
-            let partial = path.with_extension("jsonl.partial");
-            let mut text = String::new();
-            for record in kept {
-                text += &(serde_json::to_string(&record).expect("plain JSON") + "\n");
-            }
-            std::fs::write(&partial, text).map_err(TrainError::io(&partial))?;
-            std::fs::rename(&partial, path).map_err(TrainError::io(path))?;
+            let text = std::fs::read(path).map_err(TrainError::io(path))?;
+            let stays = |line: &&[u8]| line.ends_with(b"\n") && step_of(line).is_none_or(|s| s <= step);
+            let kept: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').filter(stays).collect();
+            replace_file(path, &kept.concat()).map_err(TrainError::io(path))?;
         }
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::io(path))?;
         Ok(Metrics { path: path.to_path_buf(), file })
@@ -171,15 +155,9 @@ impl Metrics {
     }
 }
 
-/// All whole lines of a file that are records; others (a torn end, kinds of a later version) are passed over.
-pub fn read(path: &Path) -> Result<Vec<Record>, TrainError> {
-    let file = File::open(path).map_err(TrainError::io(path))?;
-    let mut records = Vec::new();
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(TrainError::io(path))?;
-        records.extend(serde_json::from_slice::<Record>(&line).ok());
-    }
-    Ok(records)
+/// The step a line belongs to; none for a start, and for what a later version may write.
+fn step_of(line: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<serde_json::Value>(line).ok()?.get("step")?.as_u64()
 }
 
 #[cfg(test)]
@@ -196,7 +174,8 @@ mod tests {
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"kind\":\"step\",\"st").unwrap();
         let mut metrics = Metrics::open(&path, 3).unwrap();
         metrics.write(&event(4)).unwrap();
-        let steps: Vec<u64> = read(&path).unwrap().iter().filter_map(Record::step).collect();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let steps: Vec<u64> = text.lines().filter_map(|l| step_of(l.as_bytes())).collect();
         assert_eq!(steps, [1, 2, 3, 4]);
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use moeworks_data::mds::replace_file;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Opens or makes the folder of a configuration, and writes the configuration into it. With `fresh`, what an earlier
-    /// training left there is deleted first.
+    /// Opens or makes the folder of a configuration. With `fresh`, what an earlier training left there is deleted first.
     pub fn open(config: &TrainConfig, fresh: bool) -> Result<Self, TrainError> {
         let path = Path::new(&config.run.folder).join(&config.run.name);
         std::fs::create_dir_all(&path).map_err(TrainError::io(&path))?;
@@ -35,10 +35,14 @@ impl Run {
                 std::fs::remove_file(old).map_err(TrainError::io(old))?;
             }
         }
-        let text = toml::to_string_pretty(config).expect("a configuration is TOML");
-        let file = run.path.join("config.toml");
-        std::fs::write(&file, text).map_err(TrainError::io(&file))?;
         Ok(run)
+    }
+
+    /// Writes the configuration into the folder, once it is known to fit what the folder holds.
+    pub fn write_config(&self, config: &TrainConfig) -> Result<(), TrainError> {
+        let text = toml::to_string_pretty(config).expect("a configuration is TOML");
+        let file = self.path.join("config.toml");
+        replace_file(&file, text.as_bytes()).map_err(TrainError::io(&file))
     }
 
     /// Whether a training holds this folder now.

@@ -195,6 +195,7 @@ impl<'a> Trainer<'a> {
         if let Some((dir, _)) = &checkpoint {
             checkpoint::restore_moments(ops, dir, &training, &moments)?;
         }
+        run.write_config(config)?;
         let metrics = Metrics::open(&run.metrics(), progress.steps)?;
         Ok(Trainer {
             config,

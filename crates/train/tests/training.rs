@@ -5,7 +5,7 @@ use moeworks_data::{Recipe, Source, build};
 use moeworks_model::Checkpoint;
 use moeworks_ops::Ops;
 use moeworks_text::{Tokenizer, TrainOptions};
-use moeworks_train::metrics::{Record, Step, read};
+use moeworks_train::metrics::{Record, Step};
 use moeworks_train::{Duration, Outcome, Run, TrainConfig, TrainError, Watch, checkpoint, train};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,8 +78,9 @@ fn finish(config: &TrainConfig) -> PathBuf {
 
 fn steps(config: &TrainConfig) -> Vec<Step> {
     let path = Path::new(&config.run.folder).join(&config.run.name).join("metrics.jsonl");
-    let step = |r| if let Record::Step(s) = r { Some(s) } else { None };
-    read(&path).unwrap().into_iter().filter_map(step).collect()
+    let text = std::fs::read_to_string(&path).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    records.filter_map(|r| if let Record::Step(s) = r { Some(s) } else { None }).collect()
 }
 
 /// Stops after so many steps of this process.

@@ -9,7 +9,7 @@ use moeworks_infer::{ChatSession, ChatSettings};
 
 pub fn run(flags: &Chat) -> Result<()> {
     let interrupted = interrupt::catch_softly();
-    let mut engine = device::open(&flags.model, &flags.compute, 1, None)?.engine()?;
+    let mut engine = device::open(&flags.model, &flags.compute, device::answering(1, None))?.engine()?;
     let settings = ChatSettings {
         system: flags.system.clone(),
         sampling: sampling(&flags.sampling),

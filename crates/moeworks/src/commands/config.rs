@@ -20,7 +20,7 @@ pub fn run(command: &ConfigCommand) -> Result<()> {
         None => resolve::<TrainConfig>(None, &words)?.1,
     };
     if *json {
-        show::result(&serde_json::to_string_pretty(&settings)?);
+        show::result(&serde_json::to_string_pretty(&settings)?)?;
         return Ok(());
     }
     let width = |f: fn(&moeworks_train::config::Setting) -> &str| {
@@ -28,7 +28,7 @@ pub fn run(command: &ConfigCommand) -> Result<()> {
     };
     let (keys, values) = (width(|s| &s.key), width(|s| &s.value).min(40));
     for s in &settings {
-        show::result(&format!("{:keys$}  {:values$}  {}", s.key, s.value, s.origin));
+        show::result(&format!("{:keys$}  {:values$}  {}", s.key, s.value, s.origin))?;
     }
     Ok(())
 }

@@ -74,9 +74,9 @@ fn build_command(flags: &DataBuild, quiet: bool) -> Result<()> {
     let tokenizer = tokenizer::open(&flags.tokenizer)?;
     let summary = build(&recipe, &tokenizer, &flags.out, quiet)?;
     if flags.json {
-        show::result(&serde_json::to_string_pretty(&summary)?);
+        show::result(&serde_json::to_string_pretty(&summary)?)?;
     } else {
-        show::result(&summary_text(&summary));
+        show::result(&summary_text(&summary))?;
     }
     Ok(())
 }
@@ -133,7 +133,7 @@ fn show_command(flags: &DataShow, quiet: bool) -> Result<()> {
             bar.update(checked, format!("{} checked", show::bytes(checked)));
         })?;
         bar.finish();
-        show::result(&format!("every hash holds ({} checked)", show::bytes(checked)));
+        show::result(&format!("every hash holds ({} checked)", show::bytes(checked)))?;
         return Ok(());
     }
     if let Some(token) = flags.token {
@@ -162,7 +162,7 @@ fn show_command(flags: &DataShow, quiet: bool) -> Result<()> {
 }
 
 fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
-    show::result(&if json { serde_json::to_string_pretty(value)? } else { text() });
+    show::result(&if json { serde_json::to_string_pretty(value)? } else { text() })?;
     Ok(())
 }
 
@@ -177,7 +177,7 @@ fn show_sample(flags: &DataShow, folder: &DataFolder, sample: u64) -> Result<()>
             .map(|s| json!({"document": s.document, "from": s.positions.start, "to": s.positions.end}))
             .collect();
         let value = json!({"sample": sample, "ids": ids, "text": tokenizer.decode(&unsigned), "documents": spans});
-        show::result(&serde_json::to_string_pretty(&value)?);
+        show::result(&serde_json::to_string_pretty(&value)?)?;
         return Ok(());
     }
     for span in spans {
@@ -188,7 +188,7 @@ fn show_sample(flags: &DataShow, folder: &DataFolder, sample: u64) -> Result<()>
             tokenizer.decode(unsigned.get(span.positions).ok_or_else(|| {
                 exit::coded(exit::BAD_DATA, format!("sample {sample} is shorter than its account says"))
             })?);
-        show::result(&printable(&text));
+        show::result(&printable(&text))?;
     }
     Ok(())
 }

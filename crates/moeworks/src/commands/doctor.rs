@@ -41,13 +41,13 @@ pub fn run(flags: &Doctor) -> Result<()> {
     all.push(documents());
     all.push(port());
     if flags.json {
-        show::result(&serde_json::to_string_pretty(&all)?);
+        show::result(&serde_json::to_string_pretty(&all)?)?;
         return Ok(());
     }
     for f in &all {
-        show::result(&format!("{} {:<12} {}", if f.ok { "ok  " } else { "warn" }, f.what, f.value));
+        show::result(&format!("{} {:<12} {}", if f.ok { "ok  " } else { "warn" }, f.what, f.value))?;
         if !f.advice.is_empty() {
-            show::result(&format!("     {:<12} -> {}", "", f.advice));
+            show::result(&format!("     {:<12} -> {}", "", f.advice))?;
         }
     }
     Ok(())

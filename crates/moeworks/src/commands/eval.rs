@@ -20,7 +20,7 @@ pub fn run(flags: &Eval, quiet: bool) -> Result<()> {
         return Err(exit::coded(exit::USAGE, message));
     }
     let stop = interrupt::catch();
-    let Opened { mut device, mut model, tokenizer } = device::open(&flags.model, &flags.compute, 1, None)?;
+    let Opened { mut device, mut model, tokenizer } = device::open(&flags.model, &flags.compute, device::scoring(flags.context))?;
     let origin = Origin {
         model: flags.model.display().to_string(),
         fingerprint: fingerprint_model(&flags.model)?,
@@ -37,9 +37,10 @@ pub fn run(flags: &Eval, quiet: bool) -> Result<()> {
         if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let mut report = Report::new(evaluator.conditions(origin));
+    let options = TextOptions { stride: flags.stride, ..TextOptions::default() };
     for path in &flags.text {
         let texts = documents(std::slice::from_ref(path), "text");
-        report.texts.push(evaluator.bits_per_byte(&path.display().to_string(), texts, TextOptions::default())?);
+        report.texts.push(evaluator.bits_per_byte(&path.display().to_string(), texts, options)?);
     }
     for path in &flags.task {
         let task = Task { shots: flags.shots, ..Task::guess(path)? };
@@ -52,6 +53,6 @@ pub fn run(flags: &Eval, quiet: bool) -> Result<()> {
     }
     drop(evaluator);
     bar.finish();
-    show::result(&if flags.json { report.to_json() } else { report.to_text() });
+    show::result(&if flags.json { report.to_json() } else { report.to_text() })?;
     Ok(())
 }

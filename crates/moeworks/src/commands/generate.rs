@@ -28,7 +28,7 @@ pub fn run(flags: &Generate) -> Result<()> {
         std::io::stdin().read_to_string(&mut prompt)?;
     }
     let stop = interrupt::catch();
-    let mut engine = device::open(&flags.model, &flags.compute, 1, None)?.engine()?;
+    let mut engine = device::open(&flags.model, &flags.compute, device::answering(1, None))?.engine()?;
     let tokenizer = engine.tokenizer();
     let mut ids = tokenizer.encode(&prompt);
     if ids.is_empty() || tokenizer.add_bos() {
@@ -85,7 +85,7 @@ pub fn run(flags: &Generate) -> Result<()> {
             "completion_tokens": finish.completion_tokens,
             "seconds": began.elapsed().as_secs_f64(),
         });
-        show::result(&serde_json::to_string_pretty(&value)?);
+        show::result(&serde_json::to_string_pretty(&value)?)?;
     }
     if finish.reason == FinishReason::Cancelled {
         return Err(exit::coded(exit::INTERRUPTED, "interrupted"));

@@ -4,17 +4,17 @@ use super::doctor::available_memory;
 use super::train::{load_config, tokenizer_folder};
 use crate::cli::{Compute, Plan, PrecisionFlag};
 use crate::device::device;
+use crate::probe::tokens_per_second;
 use crate::show;
 use anyhow::Result;
 use moeworks_data::DataFolder;
 use moeworks_model::parameters::{count, training_flops};
-use moeworks_model::{Batch, Config, LossScale, Training};
-use moeworks_ops::{DType, Ops, Precision};
+use moeworks_model::{Config, Training};
+use moeworks_ops::DType;
 use moeworks_text::Tokenizer;
 use moeworks_train::{Duration, TrainConfig, model_config, precision};
 use serde::Serialize;
 use std::path::Path;
-use std::time::Instant;
 
 #[derive(Serialize)]
 struct Answer {
@@ -51,7 +51,7 @@ pub fn run(flags: &Plan) -> Result<()> {
     let available = available_memory();
     let fits = available.is_none_or(|a| memory_total < a);
     let speed =
-        if fits && !flags.no_probe { Some(probe(&mut *device, &model, precision, micro, length)?) } else { None };
+        if fits && !flags.no_probe { Some(tokens_per_second(&mut *device, &model, precision, micro, length)?) } else { None };
     let tokens_per_step = (config.train.batch * length) as u64;
     let steps = steps(&config, tokens_per_step, summary.samples, speed);
     let counted = count(&model);
@@ -73,36 +73,11 @@ pub fn run(flags: &Plan) -> Result<()> {
         checkpoint_bytes: 12 * counted.total * config.checkpoint.keep as u64,
     };
     if flags.json {
-        show::result(&serde_json::to_string_pretty(&answer)?);
+        show::result(&serde_json::to_string_pretty(&answer)?)?;
     } else {
-        show::result(&text(&answer, &model, &device.describe(), micro));
+        show::result(&text(&answer, &model, &device.describe(), micro))?;
     }
     Ok(())
-}
-
-/// Tokens a second of a few steps on made-up tokens, the optimizer's share estimated by its bytes being small.
-fn probe(ops: &mut dyn Ops, model: &Config, precision: Precision, micro: usize, length: usize) -> Result<f64> {
-    let training = Training::new(ops, model, precision, micro * length, length, 0)?;
-    let id = |i: usize| (i * 7919 % model.vocab_size) as i32;
-    let sequences: Vec<Vec<i32>> = (0..micro).map(|b| (0..length).map(|t| id(b * length + t)).collect()).collect();
-    let views: Vec<&[i32]> = sequences.iter().map(Vec::as_slice).collect();
-    let batch = Batch::next_token(model, &views, None)?;
-    let scale = LossScale { targets: batch.counted(), share: 1.0, aux: 0.0, z: 0.0 };
-    let began = Instant::now();
-    let mut best = f64::INFINITY;
-    // The first step touches memory for the first time and does not count, unless it is all there is time for.
-    for i in 0..4 {
-        let step = Instant::now();
-        training.step(ops, &batch, scale);
-        let seconds = step.elapsed().as_secs_f64();
-        if i > 0 || seconds > 10.0 {
-            best = best.min(seconds);
-        }
-        if began.elapsed().as_secs_f64() > 20.0 {
-            break;
-        }
-    }
-    Ok((micro * length) as f64 / best)
 }
 
 fn steps(config: &TrainConfig, tokens_per_step: u64, samples: u64, speed: Option<f64>) -> Option<u64> {

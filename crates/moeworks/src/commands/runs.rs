@@ -5,10 +5,11 @@ use crate::exit;
 use crate::show::{self, table};
 use anyhow::Result;
 use moeworks_infer::terminal::printable;
-use moeworks_train::metrics::{Record, Start, Step, Validation, read};
-use moeworks_train::report::{load_strip, sparkline};
+use moeworks_train::report::{METRICS_NAME, Metrics, load_strip, sparkline};
 use moeworks_train::{Run, checkpoint};
 use serde::Serialize;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 /// A run in a few numbers.
@@ -30,44 +31,34 @@ struct Overview {
     #[serde(skip)]
     losses: Vec<f64>,
     #[serde(skip)]
-    last: Option<Step>,
+    load: Vec<Vec<f32>>,
 }
 
 fn overview(folder: &Path) -> Option<Overview> {
-    let records = read(&folder.join("metrics.jsonl")).ok()?;
-    let mut start: Option<&Start> = None;
-    let (mut steps, mut validation): (Vec<&Step>, Option<&Validation>) = (Vec::new(), None);
-    let mut state = "stopped";
-    for record in &records {
-        match record {
-            Record::Start(s) => {
-                start.get_or_insert(s);
-                state = "stopped";
-            }
-            Record::Step(s) => steps.push(s),
-            Record::Validation(v) => validation = Some(v),
-            Record::Event(e) if e.event == "finished" => state = "finished",
-            Record::Event(e) if e.event == "interrupted" => state = "interrupted",
-            _ => {}
-        }
-    }
-    let (start, last) = (start?, steps.last().copied().cloned());
+    let metrics = Metrics::read(BufReader::new(File::open(folder.join(METRICS_NAME)).ok()?)).ok()?;
+    let (start, last) = (metrics.starts.first()?, metrics.steps.last());
+    let state = match metrics.events.last().map(|e| e.event.as_str()) {
+        _ if Run::is_locked(folder) => "running",
+        Some("finished") => "finished",
+        Some("interrupted") => "interrupted",
+        _ => "stopped",
+    };
     Some(Overview {
         name: folder.file_name()?.to_string_lossy().into_owned(),
         folder: folder.to_path_buf(),
-        started: start.time.clone(),
-        model: start.model.architecture.clone(),
-        total: start.model.total,
-        active: start.model.active,
-        device: start.device.clone(),
-        step: last.as_ref().map_or(0, |s| s.step),
-        tokens: last.as_ref().map_or(0, |s| s.tokens),
-        seconds: last.as_ref().map_or(0.0, |s| s.seconds),
-        loss: last.as_ref().map(|s| s.loss),
-        bits_per_byte: validation.map(|v| v.bits_per_byte),
-        state: if Run::is_locked(folder) { "running".into() } else { state.into() },
-        losses: steps.iter().map(|s| s.loss).collect(),
-        last,
+        started: start.time.clone().unwrap_or_default(),
+        model: start.model.architecture.clone().unwrap_or_default(),
+        total: start.model.total.unwrap_or(0),
+        active: start.model.active.unwrap_or(0),
+        device: start.device.clone().unwrap_or_default(),
+        step: last.map_or(0, |s| s.step),
+        tokens: metrics.tokens().unwrap_or(0),
+        seconds: metrics.seconds().unwrap_or(0.0),
+        loss: last.map(|s| s.loss),
+        bits_per_byte: metrics.validations.last().and_then(|v| v.bits_per_byte),
+        state: state.into(),
+        losses: metrics.steps.iter().map(|s| s.loss).collect(),
+        load: last.and_then(|s| s.load.clone()).unwrap_or_default(),
     })
 }
 
@@ -87,11 +78,11 @@ fn list(folder: &Path, json: bool) -> Result<()> {
     let mut all: Vec<Overview> = entries.filter_map(|e| overview(&e.ok()?.path())).collect();
     all.sort_by(|a, b| b.started.cmp(&a.started).then(a.name.cmp(&b.name)));
     if json {
-        show::result(&serde_json::to_string_pretty(&all)?);
+        show::result(&serde_json::to_string_pretty(&all)?)?;
         return Ok(());
     }
     if all.is_empty() {
-        show::result(&format!("no runs in {}; `moeworks quickstart` makes one", folder.display()));
+        show::result(&format!("no runs in {}; `moeworks quickstart` makes one", folder.display()))?;
         return Ok(());
     }
     let head = ["run", "started", "parameters", "steps", "tokens", "loss", "bits/byte", "state"];
@@ -104,7 +95,7 @@ fn list(folder: &Path, json: bool) -> Result<()> {
             [o.name.clone(), o.started.clone(), parameters, o.step.to_string(), show::count(o.tokens), loss, bits];
         [cells.to_vec(), vec![o.state.clone()]].concat()
     }));
-    show::result(&table(&rows));
+    show::result(&table(&rows))?;
     Ok(())
 }
 
@@ -115,7 +106,7 @@ fn one(folder: &Path, json: bool) -> Result<()> {
         return Err(exit::coded(exit::MISSING, message));
     };
     if json {
-        show::result(&serde_json::to_string_pretty(&o)?);
+        show::result(&serde_json::to_string_pretty(&o)?)?;
         return Ok(());
     }
     let mut rows = vec![
@@ -129,7 +120,7 @@ fn one(folder: &Path, json: bool) -> Result<()> {
     if let Some(bits) = o.bits_per_byte {
         rows.push(("held out", format!("{bits:.3} bits a byte")));
     }
-    for (l, load) in o.last.iter().flat_map(|s| s.load.iter().enumerate()) {
+    for (l, load) in o.load.iter().enumerate() {
         let shares: Vec<f64> = load.iter().map(|s| f64::from(*s)).collect();
         rows.push((if l == 0 { "experts" } else { "" }, format!("block {l:<3} {}", load_strip(&shares))));
     }
@@ -143,7 +134,7 @@ fn one(folder: &Path, json: bool) -> Result<()> {
         }
     }
     for (name, value) in rows {
-        show::result(&format!("{name:<11} {}", printable(&value)));
+        show::result(&format!("{name:<11} {}", printable(&value)))?;
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub fn run(flags: &Serve, quiet: bool) -> Result<()> {
         ),
         ..ServeConfig::new(&name)
     };
-    let engine = device::open(&flags.model, &flags.compute, flags.slots, flags.context)?.engine()?;
+    let engine = device::open(&flags.model, &flags.compute, device::answering(flags.slots, flags.context))?.engine()?;
     let limits = engine.limits();
     let kernels = engine.describe();
     let notify = move |notice: Notice| match notice {

@@ -62,7 +62,7 @@ fn train_command(flags: &TokenizerTrain, quiet: bool) -> Result<()> {
     if !quiet {
         eprintln!("{} tokens", tokenizer.vocab_size());
     }
-    show::result(&flags.out.display().to_string());
+    show::result(&flags.out.display().to_string())?;
     Ok(())
 }
 
@@ -83,20 +83,20 @@ pub fn run(command: &TokenizerCommand, quiet: bool) -> Result<()> {
                     "special": specials,
                     "ids": ids,
                 });
-                show::result(&serde_json::to_string_pretty(&value)?);
+                show::result(&serde_json::to_string_pretty(&value)?)?;
                 return Ok(());
             }
-            show::result(&format!("tokens       {}", tokenizer.vocab_size()));
-            show::result(&format!("fingerprint  {}", tokenizer.fingerprint()));
+            show::result(&format!("tokens       {}", tokenizer.vocab_size()))?;
+            show::result(&format!("fingerprint  {}", tokenizer.fingerprint()))?;
             for (id, text) in tokenizer.special_tokens().filter(|(_, t)| !t.contains("_unused_")) {
-                show::result(&format!("{id:>11}  {}", printable(text)));
+                show::result(&format!("{id:>11}  {}", printable(text)))?;
             }
             if let (Some(text), Some(ids)) = (text, ids) {
                 let pieces: Vec<String> = ids
                     .iter()
                     .map(|id| format!("{:?} {id}", String::from_utf8_lossy(tokenizer.token_bytes(*id))))
                     .collect();
-                show::result(&format!("{} tokens, {} bytes: {}", ids.len(), text.len(), pieces.join(" · ")));
+                show::result(&format!("{} tokens, {} bytes: {}", ids.len(), text.len(), pieces.join(" · ")))?;
             }
             Ok(())
         }

@@ -33,6 +33,15 @@ pub fn tokenizer_folder(config: &TrainConfig) -> PathBuf {
     }
 }
 
+/// Writes a run's report, without its data where they cannot be read any more. What the training made is there whatever
+/// becomes of the report, so its errors are told and end nothing.
+pub fn report(run: &Run, config: &TrainConfig) -> Option<PathBuf> {
+    let told = |e: report::ReportError| eprintln!("report: {e}");
+    let data = Path::new(&config.data.path);
+    let with_data = report::write(run.path(), Some(data)).map_err(told).ok();
+    with_data.or_else(|| report::write(run.path(), None).ok())
+}
+
 pub fn run(flags: &Train, quiet: bool) -> Result<ExitCode> {
     let (config, _) = load_config(&flags.config, &flags.settings)?;
     let stop = interrupt::catch();
@@ -45,15 +54,15 @@ pub fn run(flags: &Train, quiet: bool) -> Result<ExitCode> {
     let outcome = train(&mut *device, &config, &run, &mut watch, stop);
     watch.finish();
     let outcome = outcome?;
-    let report = report::write(run.path(), Some(Path::new(&config.data.path)))?;
+    let report = report(&run, &config);
     match outcome {
         Outcome::Finished { model, progress } => {
             if !quiet {
                 eprintln!("{} steps, {} tokens", progress.steps, show::count(progress.tokens));
-                eprintln!("report: {}", report.display());
+                report.iter().for_each(|path| eprintln!("report: {}", path.display()));
                 eprintln!("next: moeworks generate {} \"…\"", model.display());
             }
-            show::result(&model.display().to_string());
+            show::result(&model.display().to_string())?;
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted { checkpoint, progress } => {

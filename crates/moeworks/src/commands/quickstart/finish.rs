@@ -11,7 +11,7 @@ use moeworks_infer::terminal::printable;
 use moeworks_model::{Checkpoint, Inference, Limits};
 use moeworks_ops::Ops;
 use moeworks_text::Tokenizer;
-use moeworks_train::{Progress, Run, TrainConfig, report};
+use moeworks_train::{Progress, Run, TrainConfig};
 use serde_json::json;
 use std::path::Path;
 
@@ -84,7 +84,7 @@ impl Finish<'_> {
         std::fs::write(&partial, serde_json::to_string_pretty(&value)? + "\n")
             .and_then(|()| std::fs::rename(&partial, &path))
             .map_err(|e| crate::exit::io_at(&path, e))?;
-        let report = report::write(self.run.path(), Some(Path::new(&self.config.data.path)))?;
+        let report = crate::commands::train::report(self.run, self.config);
 
         let error = result.bits_per_byte.standard_error.map_or(String::new(), |e| format!(" ± {e:.3}"));
         let row = |name: &str, bits: f64, note: String| vec![name.to_string(), format!("{bits:.3}"), note];
@@ -94,20 +94,20 @@ impl Finish<'_> {
             row("zstd -19", zstd, String::new()),
             row("order-3 byte model", order3, "(same training documents)".into()),
         ];
-        show::result(&table(&rows));
+        show::result(&table(&rows))?;
         for completion in &completions {
             let text =
                 format!("{}{}", completion["prompt"].as_str().unwrap_or(""), completion["text"].as_str().unwrap_or(""));
-            show::result(&format!("\n  | {}", printable(text.trim_end()).replace('\n', "\n  | ")));
+            show::result(&format!("\n  | {}", printable(text.trim_end()).replace('\n', "\n  | ")))?;
         }
         if !self.quiet {
-            self.next(&report);
+            self.next(report.as_deref());
         }
         Ok(())
     }
 
     /// What to try now.
-    fn next(&self, report: &Path) {
+    fn next(&self, report: Option<&Path>) {
         let model = self.model.display();
         eprintln!();
         eprintln!(
@@ -117,7 +117,7 @@ impl Finish<'_> {
             show::time(self.seconds)
         );
         show::heading("next");
-        eprintln!("  open {}", report.display());
+        report.iter().for_each(|path| eprintln!("  open {}", path.display()));
         eprintln!("  moeworks generate {model} \"{}\"", self.config.evaluate.prompts[0].escape_debug());
         eprintln!("  moeworks serve {model}        (chat page and OpenAI API on 127.0.0.1:8080)");
         eprintln!("  moeworks runs show {}", self.run.path().display());

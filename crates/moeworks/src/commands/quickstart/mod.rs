@@ -18,9 +18,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// Tokens of a sample.
-const LENGTH: usize = 256;
+const LENGTH: usize = 512;
 /// Sequences of a step.
-const BATCH: usize = 16;
+const BATCH: usize = 8;
 /// Beginnings that the finished model continues, for the sources of cargo.
 const CODE_PROMPTS: [&str; 3] = ["/// Returns the", "impl fmt::Display for", "#[test]\nfn "];
 
@@ -138,19 +138,18 @@ fn choose(
         Some(steps) => Duration::Batches(steps),
         None => Duration::Seconds(60.0 * flags.minutes),
     };
-    config.optimizer.learning_rate = size::LEARNING_RATE;
     config.schedule.last = 0.02;
     config.loss.aux = 0.01;
     config.loss.z = 0.001;
     config.checkpoint.every = Duration::Seconds(60.0);
     config.evaluate.every = Duration::Share(0.25);
     config.evaluate.prompts = prompts(flags, account)?;
-    config.model.max_seq_len = 2048.max(LENGTH);
+    config.model.max_seq_len = LENGTH;
     config.model.preset = match &flags.size {
         Some(size) => size.clone(),
         None => size::choose(flags, account.summary().vocab_size, account.summary().train.tokens, device, quiet)?,
     };
-    moeworks_model::preset(&config.model.preset)?;
+    config.optimizer.learning_rate = size::learning_rate(moeworks_model::preset(&config.model.preset)?.d_model);
     Ok(config)
 }
 

@@ -12,6 +12,9 @@ const BYTES_PER_MINUTE: f64 = 10e6;
 /// Text that a tokenizer is trained on; more changes little.
 const TOKENIZER_BYTES: u64 = 6_000_000;
 
+/// Larger files of cargo's sources are left out: they are tables that programs wrote.
+const FILE_BYTES: u64 = 64 << 10;
+
 /// Builds the data folder, unless an earlier attempt has.
 pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
     if out.join("data.json").exists() && out.join("tokenizer").join("tokenizer.json").exists() {
@@ -19,12 +22,12 @@ pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
     }
     let source = match &flags.documents {
         Some(path) => Source::at(path)?,
-        None => Source::CargoRegistry(CargoRegistry::default()),
+        None => Source::CargoRegistry(CargoRegistry { max_file_bytes: FILE_BYTES, ..CargoRegistry::default() }),
     };
     let minutes = flags.steps.map_or(flags.minutes, |steps| steps as f64 / 200.0);
     let recipe = Recipe {
         sequence_length: LENGTH,
-        held_out: 0.03,
+        held_out: 0.04,
         seed: flags.seed,
         max_bytes: Some((BYTES_PER_MINUTE * minutes).clamp(20e6, 2e9) as u64),
         sources: vec![source],
