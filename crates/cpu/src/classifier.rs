@@ -10,8 +10,8 @@ use crate::simd::{self, Kernel, Simd};
 use crate::source::{Data, Rows};
 use moeworks_ops::{ClassifierGradient, DType, Matrix, Tensor};
 
-/// Logits held at once (32 MiB of f32).
-const LOGITS: usize = 8 << 20;
+/// Logits held at once (8 MiB of f32).
+const LOGITS: usize = 2 << 20;
 
 pub(crate) fn classifier(
     cpu: &mut Cpu,

@@ -58,8 +58,17 @@ pub fn io_at(path: &std::path::Path, error: io::Error) -> anyhow::Error {
 
 /// Tells an error on stderr and gives its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", message(error));
     ExitCode::from(code(error))
+}
+
+/// An error with its causes, without those that it repeats.
+fn message(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
 }
 
 /// From here on a panic says that it is our fault.
@@ -150,6 +159,7 @@ fn train(error: &TrainError) -> u8 {
         TrainError::Memory(_)
         | TrainError::Changed { .. }
         | TrainError::Vocabulary { .. }
+        | TrainError::Diverged { .. }
         | TrainError::Tokenizer { .. } => BAD_CONFIGURATION,
         TrainError::Locked { .. } => CANNOT_WRITE,
         _ => BAD_DATA,

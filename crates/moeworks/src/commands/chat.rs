@@ -8,11 +8,12 @@ use moeworks_infer::terminal::converse;
 use moeworks_infer::{ChatSession, ChatSettings};
 
 pub fn run(flags: &Chat) -> Result<()> {
+    let sampling = sampling(&flags.sampling)?;
     let interrupted = interrupt::catch_softly();
     let mut engine = device::open(&flags.model, &flags.compute, device::answering(1, None))?.engine()?;
     let settings = ChatSettings {
         system: flags.system.clone(),
-        sampling: sampling(&flags.sampling),
+        sampling,
         seed: flags.sampling.seed,
         max_tokens: Some(flags.sampling.max_tokens),
     };

@@ -20,7 +20,8 @@ pub fn run(flags: &Eval, quiet: bool) -> Result<()> {
         return Err(exit::coded(exit::USAGE, message));
     }
     let stop = interrupt::catch();
-    let Opened { mut device, mut model, tokenizer } = device::open(&flags.model, &flags.compute, device::scoring(flags.context))?;
+    let Opened { mut device, mut model, tokenizer } =
+        device::open(&flags.model, &flags.compute, device::scoring(flags.context))?;
     let origin = Origin {
         model: flags.model.display().to_string(),
         fingerprint: fingerprint_model(&flags.model)?,

@@ -6,22 +6,26 @@ use anyhow::Result;
 use moeworks_infer::terminal::printable;
 use moeworks_infer::{EventKind, FinishReason, Request, Sampling};
 use serde_json::json;
-use std::io::{IsTerminal, Read, Write};
+use std::cell::RefCell;
+use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
-/// The flags as options of the sampler.
-pub fn sampling(flags: &SamplingFlags) -> Sampling {
-    Sampling {
+/// The flags as options of the sampler, checked before a model is read for them.
+pub fn sampling(flags: &SamplingFlags) -> Result<Sampling> {
+    let sampling = Sampling {
         temperature: flags.temperature,
         top_k: flags.top_k,
         top_p: flags.top_p,
         repetition_penalty: flags.repetition_penalty,
         ..Sampling::default()
-    }
+    };
+    sampling.validate(usize::MAX).map_err(|e| exit::coded(exit::USAGE, e.to_string()))?;
+    Ok(sampling)
 }
 
 pub fn run(flags: &Generate) -> Result<()> {
+    let sampling = sampling(&flags.sampling)?;
     let mut prompt = flags.prompt.clone();
     if prompt == "-" {
         prompt.clear();
@@ -35,7 +39,7 @@ pub fn run(flags: &Generate) -> Result<()> {
         ids.splice(0..0, tokenizer.bos().or(tokenizer.eos()));
     }
     let request = Request {
-        sampling: sampling(&flags.sampling),
+        sampling,
         seed: flags.sampling.seed,
         max_tokens: Some(flags.sampling.max_tokens),
         stop: flags.stop.clone(),
@@ -44,10 +48,13 @@ pub fn run(flags: &Generate) -> Result<()> {
     let stream = !flags.json;
     // What a model says must not steer a terminal; a file gets it as it is.
     let terminal = std::io::stdout().is_terminal();
+    let fault = RefCell::new(None);
     let write = |text: &str| {
         let mut out = std::io::stdout().lock();
         let shown = if terminal { printable(text) } else { text.to_string() };
-        let _ = out.write_all(shown.as_bytes()).and_then(|()| out.flush());
+        if let Err(e) = out.write_all(shown.as_bytes()).and_then(|()| out.flush()) {
+            fault.replace(Some(e));
+        }
     };
     if stream {
         write(&prompt);
@@ -62,8 +69,14 @@ pub fn run(flags: &Generate) -> Result<()> {
         if stream {
             write(text);
         }
-        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let end = stop.load(Ordering::Relaxed) || fault.borrow().is_some();
+        if end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
+    match fault.take() {
+        Some(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(()), // the reader has enough
+        Some(e) => return Err(anyhow::Error::from(e).context("writing to stdout")),
+        None => {}
+    }
     let completion = &completions[0];
     let finish = completion.finish.as_ref().expect("generate returns what has ended");
     if let FinishReason::Error(reason) = &finish.reason {

@@ -50,8 +50,11 @@ pub fn run(flags: &Plan) -> Result<()> {
     let memory_total = memory.iter().map(|(_, b)| b).sum();
     let available = available_memory();
     let fits = available.is_none_or(|a| memory_total < a);
-    let speed =
-        if fits && !flags.no_probe { Some(tokens_per_second(&mut *device, &model, precision, micro, length)?) } else { None };
+    let speed = if fits && !flags.no_probe {
+        Some(tokens_per_second(&mut *device, &model, precision, micro, length)?)
+    } else {
+        None
+    };
     let tokens_per_step = (config.train.batch * length) as u64;
     let steps = steps(&config, tokens_per_step, summary.samples, speed);
     let counted = count(&model);

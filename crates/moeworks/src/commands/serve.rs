@@ -16,6 +16,13 @@ fn api_key(flags: &Serve) -> Result<Option<String>> {
     }
 }
 
+/// A folder's name as clients may write it.
+fn public_name(folder: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let name: String = folder.trim_start_matches('.').chars().map(allowed).take(96).collect();
+    if name.is_empty() { "model".into() } else { name }
+}
+
 pub fn run(flags: &Serve, quiet: bool) -> Result<()> {
     let absolute = std::path::absolute(&flags.model)?;
     let folder = |p: &std::path::Path| p.file_name().map(|n| n.to_string_lossy().into_owned());
@@ -24,7 +31,7 @@ pub fn run(flags: &Serve, quiet: bool) -> Result<()> {
         Some(name) if name == "model" => absolute.parent().and_then(folder),
         other => other,
     };
-    let name = flags.name.clone().or(own).unwrap_or_else(|| "model".into());
+    let name = flags.name.clone().unwrap_or_else(|| own.map_or("model".into(), |name| public_name(&name)));
     let config = ServeConfig {
         address: flags.address,
         api_key: api_key(flags)?,
@@ -58,6 +65,9 @@ pub fn run(flags: &Serve, quiet: bool) -> Result<()> {
         Err(e) => Err(e).map_err(|e| match e {
             moeworks_serve::ServeError::KeyNeeded { .. } => {
                 exit::coded(exit::USAGE, format!("{e} (--api-key-file FILE or MOEWORKS_API_KEY)"))
+            }
+            moeworks_serve::ServeError::Listen { .. } => {
+                exit::coded(exit::CANNOT_WRITE, format!("{e} (--address 127.0.0.1:PORT)"))
             }
             e => e.into(),
         }),

@@ -21,8 +21,9 @@ impl Fixture {
         let documents = folder.path().join("documents");
         fs::create_dir(&documents).unwrap();
         for i in 0..40 {
-            let text = format!("fn number_{i}() -> u32 {{\n    let x = {i};\n    x + {}\n}}\n", i * 7 % 13);
-            fs::write(documents.join(format!("{i}.rs")), text.repeat(6)).unwrap();
+            let word = |n: u64| format!("{:x}", (i * 40 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40);
+            let line = |n| format!("fn f_{}() -> u32 {{\n    {} + {}\n}}\n", word(n), word(n + 9), word(n + 3));
+            fs::write(documents.join(format!("{i}.rs")), (0..12).map(line).collect::<String>()).unwrap();
         }
         let config = "model.preset = 'tiny'\nmodel.max_seq_len = 256\ndata.path = 'data'\ntrain.duration = '2ba'\n\
                       train.batch = 4\nevaluate.prompts = []\n";
@@ -92,30 +93,35 @@ impl Scene<'_> {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    pub fn must_run(&mut self) {
+    pub fn must_run(&mut self) -> &mut Self {
         must_run(self.folder.path(), &self.args);
+        self
     }
 
-    pub fn set(&mut self, name: &'static str, value: &'static str) {
+    pub fn set(&mut self, name: &'static str, value: &'static str) -> &mut Self {
         self.environment.push((name, value));
+        self
     }
 
     pub fn hold(&mut self, thing: impl Any) {
         self.held.push(Box::new(thing));
     }
 
-    pub fn lock(&mut self, name: &str) {
+    pub fn lock(&mut self, name: &str) -> &mut Self {
         let file = File::open(self.path(name)).unwrap();
         file.lock().unwrap();
         self.hold(file);
+        self
     }
 
-    pub fn file_limit(&mut self, blocks: usize) {
+    pub fn file_limit(&mut self, blocks: usize) -> &mut Self {
         self.file_limit = Some(blocks);
+        self
     }
 
-    pub fn full_stdout(&mut self) {
+    pub fn full_stdout(&mut self) -> &mut Self {
         self.full_stdout = true;
+        self
     }
 
     pub fn folder(&mut self, name: &str) -> &mut Self {
@@ -151,8 +157,9 @@ impl Scene<'_> {
     /// Puts a text of the same length, in all places, into a file that need not be text.
     pub fn replace(&mut self, name: &str, from: &str, to: &str) -> &mut Self {
         self.change(name, |bytes| {
-            let places: Vec<usize> =
-                (0..bytes.len().saturating_sub(from.len())).filter(|i| bytes[*i..].starts_with(from.as_bytes())).collect();
+            let places: Vec<usize> = (0..bytes.len().saturating_sub(from.len()))
+                .filter(|i| bytes[*i..].starts_with(from.as_bytes()))
+                .collect();
             assert!(!places.is_empty(), "no {from:?} in {name}");
             for at in places.into_iter().rev() {
                 bytes.splice(at..at + from.len(), to.bytes());

@@ -27,7 +27,7 @@ pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
     let minutes = flags.steps.map_or(flags.minutes, |steps| steps as f64 / 200.0);
     let recipe = Recipe {
         sequence_length: LENGTH,
-        held_out: 0.04,
+        held_out: 0.05,
         seed: flags.seed,
         max_bytes: Some((BYTES_PER_MINUTE * minutes).clamp(20e6, 2e9) as u64),
         sources: vec![source],
@@ -47,7 +47,7 @@ pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-/// Token ids for so much text: 4096, fewer where there is little to merge.
+/// Token ids for so much text: 8192, fewer where there is little to merge.
 fn vocabulary(bytes: u64) -> usize {
-    ((bytes / 500) as usize).clamp(512, 4096) / 64 * 64
+    ((bytes / 500) as usize).clamp(512, 8192) / 64 * 64
 }

@@ -9,7 +9,7 @@ use moeworks_model::preset;
 use moeworks_ops::Ops;
 
 /// Sizes that are tried, smallest first: each one step more of the small rule's dial.
-const SIZES: [&str; 7] = ["1m", "3m", "4m", "8m", "13m", "30m", "90m"];
+const SIZES: [&str; 7] = ["1m", "2m", "4m", "8m", "13m", "30m", "90m"];
 
 /// Tokens that a model should see for each parameter that multiplies, for the larger of two to be the better.
 const TOKENS_PER_PARAMETER: f64 = 8.0;
