@@ -55,7 +55,7 @@ pub(crate) fn classifier(
             unsafe {
                 let logits = all.slice(row * v, v);
                 let target = targets[start + row];
-                let (loss, likeliest) = simd::run(isa.vector(), Loss { logits, target, scale });
+                let (loss, likeliest) = simd::run(isa.vector(), Loss { logits, target, scale, best: best.is_some() });
                 *nll.at(start + row) = loss;
                 if let Some(best) = best {
                     *best.at(start + row) = likeliest;
@@ -75,11 +75,13 @@ pub(crate) fn classifier(
     }
 }
 
-/// One row: its loss and likeliest id; logits become their gradient if there is a scale, else their exponentials.
+/// One row: its loss, and its likeliest id if that is wanted; logits become their gradient if there is a scale, else
+/// their exponentials.
 struct Loss<'a> {
     logits: &'a mut [f32],
     target: i32,
     scale: Option<f32>,
+    best: bool,
 }
 
 impl Kernel for Loss<'_> {
@@ -98,7 +100,7 @@ impl Kernel for Loss<'_> {
             }
             let mut most = S::largest(largest);
             self.logits[whole..].iter().for_each(|l| most = most.max(*l));
-            let best = self.logits.iter().position(|l| *l == most).unwrap_or(0);
+            let best = if self.best { self.logits.iter().position(|l| *l == most).unwrap_or(0) } else { 0 };
             let target_logit = target.map_or(0.0, |t| self.logits[t]);
             let m = S::splat(most);
             let mut sums = S::splat(0.0);

@@ -133,6 +133,21 @@ impl Epilogue for Store<'_> {
         block: *const f32,
         step: usize,
     ) {
+        // The commonest kind, without a choice for every vector.
+        if let (Target::F32(to), Addend::None) = (self.to, self.on)
+            && columns.len().is_multiple_of(S::LANES)
+        {
+            for (i, row) in rows.enumerate() {
+                // SAFETY: as below.
+                unsafe {
+                    let to = to.at(expert * self.expert_step + row * self.width + columns.start);
+                    for c in (0..columns.len()).step_by(S::LANES) {
+                        S::store(to.add(c), S::load(block.add(i * step + c)));
+                    }
+                }
+            }
+            return;
+        }
         for (i, row) in rows.enumerate() {
             let start = expert * self.expert_step + row * self.width;
             let mut c = columns.start;

@@ -68,6 +68,11 @@ impl Progress {
     }
 }
 
+/// This program as it was called.
+pub fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "moeworks".into())
+}
+
 /// Writes a result to stdout. A reader that has gone away is no error; a full disk is.
 pub fn result(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();

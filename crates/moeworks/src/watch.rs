@@ -13,7 +13,7 @@ use moeworks_train::report::load_strip;
 use moeworks_train::{Progress as TrainProgress, TrainConfig, Watch};
 
 /// Most bytes of one held-out document, so that a few long ones do not decide the figure.
-const DOCUMENT_BYTES: usize = 16 << 10;
+pub const DOCUMENT_BYTES: usize = 8000;
 
 /// The beginnings of held-out documents, in the order in which they are stored, up to so many bytes.
 pub fn held_out(folder: &DataFolder, bytes: usize) -> Result<Vec<String>> {

@@ -60,7 +60,7 @@ pub fn run(flags: &Train, quiet: bool) -> Result<ExitCode> {
             if !quiet {
                 eprintln!("{} steps, {} tokens", progress.steps, show::count(progress.tokens));
                 report.iter().for_each(|path| eprintln!("report: {}", path.display()));
-                eprintln!("next: moeworks generate {} \"…\"", model.display());
+                eprintln!("next: {} generate {} \"…\"", show::program(), model.display());
             }
             show::result(&model.display().to_string())?;
             Ok(ExitCode::SUCCESS)

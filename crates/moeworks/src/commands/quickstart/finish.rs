@@ -2,7 +2,7 @@
 
 use crate::cli::Quickstart;
 use crate::show::{self, table};
-use crate::watch::{complete, held_out, score};
+use crate::watch::{DOCUMENT_BYTES, complete, held_out, score};
 use anyhow::Result;
 use moeworks_data::{Corpus, DataFolder, Side};
 use moeworks_eval::{ByteModel, zstd_bits_per_byte};
@@ -87,9 +87,15 @@ impl Finish<'_> {
         let report = crate::commands::train::report(self.run, self.config);
 
         let error = result.bits_per_byte.standard_error.map_or(String::new(), |e| format!(" ± {e:.3}"));
+        let of = format!(
+            "{} of {} documents, at most {} of each",
+            show::bytes(result.bytes),
+            result.documents,
+            show::bytes(DOCUMENT_BYTES as u64)
+        );
         let row = |name: &str, bits: f64, note: String| vec![name.to_string(), format!("{bits:.3}"), note];
         let rows = [
-            vec!["bits a byte of held-out text".into(), String::new(), String::new()],
+            vec!["bits a byte of held-out text".into(), String::new(), of],
             row("this model", result.bits_per_byte.value, error),
             row("zstd -19", zstd, String::new()),
             row("order-3 byte model", order3, "(same training documents)".into()),
@@ -108,7 +114,7 @@ impl Finish<'_> {
 
     /// What to try now.
     fn next(&self, report: Option<&Path>) {
-        let model = self.model.display();
+        let (program, model) = (show::program(), self.model.display());
         eprintln!();
         eprintln!(
             "{} steps, {} tokens, {} in all. It is a toy that proves the way: more minutes make it better.",
@@ -118,9 +124,9 @@ impl Finish<'_> {
         );
         show::heading("next");
         report.iter().for_each(|path| eprintln!("  open {}", path.display()));
-        eprintln!("  moeworks generate {model} \"{}\"", self.config.evaluate.prompts[0].escape_debug());
-        eprintln!("  moeworks serve {model}        (chat page and OpenAI API on 127.0.0.1:8080)");
-        eprintln!("  moeworks runs show {}", self.run.path().display());
-        eprintln!("  moeworks quickstart --minutes 30 --documents DIR");
+        eprintln!("  {program} generate {model} \"{}\"", self.config.evaluate.prompts[0].escape_debug());
+        eprintln!("  {program} serve {model}        (chat page and OpenAI API on 127.0.0.1:8080)");
+        eprintln!("  {program} runs show {}", self.run.path().display());
+        eprintln!("  {program} quickstart --minutes 30 --documents DIR");
     }
 }

@@ -139,6 +139,7 @@ fn choose(
         None => Duration::Seconds(60.0 * flags.minutes),
     };
     config.schedule.last = 0.02;
+    (config.optimizer.beta2, config.optimizer.weight_decay) = (0.98, 0.3);
     config.loss.aux = 0.01;
     config.loss.z = 0.001;
     config.checkpoint.every = Duration::Seconds(60.0);
@@ -174,7 +175,7 @@ fn prompts(flags: &Quickstart, account: &DataFolder) -> Result<Vec<String>> {
 
 /// The command that does this again.
 fn command(flags: &Quickstart, name: &str) -> String {
-    let mut words = vec!["moeworks quickstart".to_string(), format!("--name {name}")];
+    let mut words = vec![format!("{} quickstart", show::program()), format!("--name {name}")];
     if let Some(path) = &flags.documents {
         words.push(format!("--documents {}", path.display()));
     }

@@ -4,7 +4,7 @@ use super::LENGTH;
 use crate::cli::Quickstart;
 use crate::commands::{data, tokenizer};
 use anyhow::Result;
-use moeworks_data::{CargoRegistry, Corpus, Recipe, Source};
+use moeworks_data::{CargoRegistry, Corpus, Recipe, Side, Source};
 use std::path::Path;
 
 /// Text for a minute of training: a little more than small models see in one on two cores.
@@ -12,6 +12,8 @@ const BYTES_PER_MINUTE: f64 = 10e6;
 /// Text that a tokenizer is trained on; more changes little.
 const TOKENIZER_BYTES: u64 = 6_000_000;
 
+/// Shares of the documents to hold out: the first by which there is one.
+const HELD_OUT: [f64; 4] = [0.05, 0.1, 0.2, 0.4];
 /// Larger files of cargo's sources are left out: they are tables that programs wrote.
 const FILE_BYTES: u64 = 64 << 10;
 
@@ -24,18 +26,24 @@ pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
         Some(path) => Source::at(path)?,
         None => Source::CargoRegistry(CargoRegistry { max_file_bytes: FILE_BYTES, ..CargoRegistry::default() }),
     };
-    let minutes = flags.steps.map_or(flags.minutes, |steps| steps as f64 / 200.0);
-    let recipe = Recipe {
+    let minutes = flags.steps.map_or(flags.minutes, |steps| steps as f64 / 400.0);
+    let mut recipe = Recipe {
         sequence_length: LENGTH,
-        held_out: 0.05,
         seed: flags.seed,
         max_bytes: Some((BYTES_PER_MINUTE * minutes).clamp(20e6, 2e9) as u64),
         sources: vec![source],
         ..Recipe::default()
     };
-    let sample = Recipe { max_bytes: Some(TOKENIZER_BYTES), ..recipe.clone() };
-    let total = Corpus::open(&sample, &())?.total_bytes().unwrap_or(TOKENIZER_BYTES);
-    let made = tokenizer::train(&sample, vocabulary(total), quiet)?;
+    let mut total = 0;
+    for share in HELD_OUT {
+        recipe.held_out = share;
+        let corpus = Corpus::open(&sample(&recipe), &())?;
+        total = corpus.total_bytes().unwrap_or(TOKENIZER_BYTES);
+        if corpus.documents(Side::HeldOut).next().is_some() {
+            break;
+        }
+    }
+    let made = tokenizer::train(&sample(&recipe), vocabulary(total), quiet)?;
     if out.exists() {
         // Left by an interruption between shards and tokenizer; both are made from the same documents again.
         std::fs::remove_dir_all(out).map_err(|e| crate::exit::io_at(out, e))?;
@@ -45,6 +53,11 @@ pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
     }
     data::build(&recipe, &made, out, quiet)?;
     Ok(())
+}
+
+/// What the tokenizer is trained on.
+fn sample(recipe: &Recipe) -> Recipe {
+    Recipe { max_bytes: Some(TOKENIZER_BYTES), ..recipe.clone() }
 }
 
 /// Token ids for so much text: 8192, fewer where there is little to merge.
