@@ -37,7 +37,8 @@ pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
     let mut total = 0;
     for share in HELD_OUT {
         recipe.held_out = share;
-        let corpus = Corpus::open(&sample(&recipe), &())?;
+        let some = sample(&recipe);
+        let corpus = Corpus::open(&some, &())?;
         total = corpus.total_bytes().unwrap_or(TOKENIZER_BYTES);
         if corpus.documents(Side::HeldOut).next().is_some() {
             break;
