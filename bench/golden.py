@@ -51,7 +51,7 @@ def main():
                 if answer.returncode != 0:
                     sys.exit(answer.stderr)
                 found = load_file(out)
-                loss = abs(float(found["loss"]) / float(golden["loss"]) - 1)
+                loss = abs(found["loss"].item() / golden["loss"].item() - 1)
                 prefix = "grad." if any(name.startswith("grad.") for name in golden) else ""
                 names = [n for n in found if n != "loss"]
                 errors = {n: float(numpy.linalg.norm(found[n] - golden[prefix + n]) / max(numpy.linalg.norm(golden[prefix + n]), 1e-12)) for n in names}

@@ -87,20 +87,20 @@ impl Finish<'_> {
         let report = crate::commands::train::report(self.run, self.config);
 
         let error = result.bits_per_byte.standard_error.map_or(String::new(), |e| format!(" ± {e:.3}"));
-        let of = format!(
-            "{} of {} documents, at most {} of each",
+        let row = |name: &str, bits: f64, error: &str| vec![name.to_string(), format!("{bits:.3}{error:8}")];
+        let rows = [
+            vec!["held-out text".into(), "bits a byte".into()],
+            row("this model", result.bits_per_byte.value, &error),
+            row("zstd -19", zstd, ""),
+            row("order-3 byte model of the same documents", order3, ""),
+        ];
+        show::result(&table(&rows))?;
+        show::result(&format!(
+            "({} of {} documents that were held out, at most {} of each)",
             show::bytes(result.bytes),
             result.documents,
             show::bytes(DOCUMENT_BYTES as u64)
-        );
-        let row = |name: &str, bits: f64, note: String| vec![name.to_string(), format!("{bits:.3}"), note];
-        let rows = [
-            vec!["bits a byte of held-out text".into(), String::new(), of],
-            row("this model", result.bits_per_byte.value, error),
-            row("zstd -19", zstd, String::new()),
-            row("order-3 byte model", order3, "(same training documents)".into()),
-        ];
-        show::result(&table(&rows))?;
+        ))?;
         for completion in &completions {
             let text =
                 format!("{}{}", completion["prompt"].as_str().unwrap_or(""), completion["text"].as_str().unwrap_or(""));
