@@ -9,6 +9,7 @@ pub mod amx;
 mod attention;
 mod attention_backward;
 mod cache;
+mod ceiling;
 mod classifier;
 mod epilogue;
 mod experts;
@@ -26,6 +27,7 @@ mod shared;
 pub mod simd;
 mod source;
 
+pub use ceiling::Ceilings;
 pub use isa::{Isa, IsaError};
 
 use moeworks_ops::buffer::Buffer;

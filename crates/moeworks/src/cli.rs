@@ -48,6 +48,9 @@ pub enum Command {
     Logits(Compare),
     /// Loss and the gradient of every parameter for given token ids, likewise.
     Gradients(Compare),
+    /// How fast this machine trains, op by op, beside what the hardware could do.
+    #[command(subcommand)]
+    Bench(Bench),
     /// What was trained.
     #[command(subcommand)]
     Runs(Runs),
@@ -408,6 +411,73 @@ pub struct Compare {
     /// Where to compute; `auto` is f32 here.
     #[command(flatten)]
     pub compute: Compute,
+}
+
+/// `bench …`
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Whole training steps of a shape: tokens/s, share of the ceiling, memory, time by op.
+    Train(BenchTrain),
+    /// Every op at a few widths and numbers of rows.
+    Ops(BenchOps),
+}
+
+/// Where and in which numbers to measure.
+#[derive(Debug, Args)]
+pub struct BenchCompute {
+    /// Number format; `auto` is what the device multiplies fastest.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub dtype: PrecisionFlag,
+    /// Threads; all of the machine's if not given.
+    #[arg(long, value_parser = parse_threads)]
+    pub threads: Option<usize>,
+}
+
+/// Flags of `bench train`.
+#[derive(Debug, Args)]
+pub struct BenchTrain {
+    /// A preset, such as s, s100k or m, or a size.
+    #[arg(long, default_value = "s")]
+    pub shape: String,
+    /// Sequences of a step.
+    #[arg(long, default_value_t = 8, value_parser = parse_positive)]
+    pub batch: usize,
+    /// Tokens of a sequence.
+    #[arg(long, default_value_t = 512, value_parser = parse_positive)]
+    pub seq: usize,
+    /// Steps that are measured.
+    #[arg(long, default_value_t = 5, value_parser = parse_positive)]
+    pub steps: usize,
+    /// Steps before those.
+    #[arg(long, default_value_t = 2)]
+    pub warmup: usize,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub compute: BenchCompute,
+}
+
+/// Flags of `bench ops`.
+#[derive(Debug, Args)]
+pub struct BenchOps {
+    /// Steps that are measured for each setting.
+    #[arg(long, default_value_t = 5, value_parser = parse_positive)]
+    pub steps: usize,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub compute: BenchCompute,
+}
+
+fn parse_positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=1 << 20).contains(&n) => Ok(n),
+        _ => Err("must be a number from 1 up".into()),
+    }
 }
 
 /// `runs …`

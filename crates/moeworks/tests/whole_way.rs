@@ -122,3 +122,24 @@ fn ctrl_c_saves_and_the_same_command_goes_on() {
     assert_eq!(numbers, (1..=stopped as u64 + 2).collect::<Vec<_>>());
     assert!(folder.join("runs/run/model/model.safetensors").exists());
 }
+
+#[test]
+fn bench_counts_a_step_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    for dtype in ["f32", "bf16"] {
+        let output = run(
+            folder.path(),
+            &format!("bench train --shape tiny --batch 1 --seq 32 --steps 2 --dtype {dtype} --json"),
+        );
+        let answer = json(&output.stdout);
+        assert_eq!((answer["dtype"].as_str(), answer["steps_s"].as_array().unwrap().len()), (Some(dtype), 2));
+        let number = |key: &str| answer[key].as_f64().unwrap();
+        assert!(number("tokens_s") > 0.0 && number("share_of_peak") > 0.0 && number("peak_rss_mb") > 1.0);
+        let ops = answer["ops"].as_array().unwrap();
+        let shares: f64 = ops.iter().map(|o| o["share"].as_f64().unwrap()).sum();
+        assert!((shares - 1.0).abs() < 1e-6, "{shares}");
+        for op in ["gate_up_backward", "classifier", "attention", "adamw", "between ops"] {
+            assert!(ops.iter().any(|o| o["op"] == op), "{op}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ pub mod dtype;
 pub mod memory;
 pub mod ops;
 pub mod plan;
+pub mod profile;
 pub mod reference;
 pub mod tensor;
 pub mod transfer;
@@ -20,5 +21,6 @@ pub use ops::{
     AdamW, ClassifierGradient, Dispatch, Heads, Matrix, MatrixKind, MatrixShape, Norm, NormKind, Ops, Rope, Routing,
 };
 pub use plan::Plan;
+pub use profile::{Profiled, Spent};
 pub use reference::Reference;
 pub use tensor::{Region, Shape, Tensor};

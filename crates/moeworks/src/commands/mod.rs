@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod bench;
 mod chat;
 mod compare;
 mod config;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Serve(flags) => serve::run(&flags, quiet)?,
         Command::Logits(flags) => compare::logits(&flags)?,
         Command::Gradients(flags) => compare::gradients(&flags)?,
+        Command::Bench(command) => bench::run(&command, quiet)?,
         Command::Runs(command) => runs::run(&command)?,
         Command::Config(command) => config::run(&command)?,
         Command::Completions { shell } => {

@@ -1,0 +1,175 @@
+//! Training steps on made-up tokens, with the time of each op.
+
+use crate::cli::BenchCompute;
+use anyhow::Result;
+use moeworks_cpu::{Ceilings, Cpu, Isa};
+use moeworks_model::parameters::training_flops;
+use moeworks_model::{Batch, Config, Decay, LossScale, Moments, Training, clip_factor};
+use moeworks_ops::{AdamW, DType, Ops, Precision, Profiled, Spent};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Where a measurement runs.
+pub struct Bench {
+    cpu: Cpu,
+    /// Formats.
+    pub precision: Precision,
+    /// What the hardware can do.
+    pub ceilings: Ceilings,
+}
+
+/// An op in a step.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpTime {
+    /// As the trait names it.
+    pub op: &'static str,
+    /// Calls a step.
+    pub calls: u64,
+    /// Seconds a step.
+    pub seconds: f64,
+    /// Of the step's time.
+    pub share: f64,
+    /// Rate of its products, operations a second; none for ops that move memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flops: Option<f64>,
+    /// Of the ceiling of its number format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_of_peak: Option<f64>,
+}
+
+/// Steps of one model.
+pub struct Steps {
+    /// Seconds of each measured step.
+    pub seconds: Vec<f64>,
+    /// Operations of a step's products, as they are usually counted.
+    pub flops: f64,
+    /// By op, the most expensive first.
+    pub ops: Vec<OpTime>,
+}
+
+impl Bench {
+    /// The device of this process, its ceilings measured.
+    pub fn new(compute: &BenchCompute) -> Result<Self> {
+        let isa = Isa::from_environment()?;
+        let threads = compute.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let mut cpu = Cpu::new(threads, isa);
+        let precision = match compute.dtype {
+            crate::cli::PrecisionFlag::Auto => cpu.preferred_precision(),
+            crate::cli::PrecisionFlag::F32 => Precision::F32,
+            crate::cli::PrecisionFlag::Bf16 => Precision::BF16,
+        };
+        let ceilings = cpu.ceilings();
+        Ok(Bench { cpu, precision, ceilings })
+    }
+
+    /// The machine in words.
+    pub fn describe(&self) -> String {
+        let c = &self.ceilings;
+        let tiles = c.bf16_flops.map_or(String::new(), |f| format!(", bf16 on tiles {:.0} GFLOP/s", f / 1e9));
+        format!(
+            "{}; at most f32 {:.0} GFLOP/s{tiles}, reads {:.1} GB/s",
+            self.cpu.describe(),
+            c.f32_flops / 1e9,
+            c.read_bytes / 1e9
+        )
+    }
+
+    /// `bf16` or `f32`.
+    pub fn dtype(&self) -> &'static str {
+        if self.precision.compute == DType::Bf16 { "bf16" } else { "f32" }
+    }
+
+    /// The ceiling that products of this precision are held to.
+    pub fn peak(&self) -> f64 {
+        let tiles = self.ceilings.bf16_flops.filter(|_| self.precision.compute == DType::Bf16);
+        tiles.unwrap_or(self.ceilings.f32_flops)
+    }
+
+    /// Trains a model for a few steps; the first `warmup` do not count.
+    pub fn steps(&mut self, model: &Config, batch: usize, length: usize, warmup: usize, steps: usize) -> Result<Steps> {
+        let training = Training::new(&mut self.cpu, model, self.precision, batch * length, length, 1)?;
+        let moments = Moments::new(&mut self.cpu, model, self.precision)?;
+        let ids: Vec<i32> = (0..batch * length).map(|i| ((i * 7919 + i / 13 * 31) % model.vocab_size) as i32).collect();
+        let sequences: Vec<&[i32]> = ids.chunks(length).collect();
+        let made_up = Batch::next_token(model, &sequences, None)?;
+        let scale =
+            LossScale { targets: made_up.counted(), share: 1.0, aux: model.aux_coefficient.max(0.01), z: 0.001 };
+        let (mut seconds, mut spent) = (Vec::new(), BTreeMap::new());
+        for step in 0..warmup + steps {
+            let mut device = Profiled::new(&mut self.cpu);
+            let began = Instant::now();
+            training.gradients.zero(&mut device);
+            training.step(&mut device, &made_up, scale);
+            let norm = Moments::gradient_norm(&mut device, &training);
+            let adamw = AdamW {
+                lr: 3e-4,
+                beta1: 0.9,
+                beta2: 0.95,
+                eps: 1e-8,
+                decay: 0.1,
+                step: step as u64 + 1,
+                gradient_scale: clip_factor(norm, 1.0),
+            };
+            moments.step(&mut device, &training, &adamw, Decay::Matrices);
+            if step >= warmup {
+                seconds.push(began.elapsed().as_secs_f64());
+                for (op, one) in device.spent {
+                    let all: &mut Spent = spent.entry(op).or_default();
+                    all.calls += one.calls;
+                    all.seconds += one.seconds;
+                    all.flops += one.flops;
+                }
+            }
+        }
+        training.release(&mut self.cpu);
+        moments.m.release(&mut self.cpu);
+        moments.v.release(&mut self.cpu);
+        let whole: f64 = seconds.iter().sum();
+        let n = seconds.len() as f64;
+        let peak = self.peak();
+        let time = |(op, s): (&'static str, Spent)| {
+            let flops = (s.flops > 0.0).then(|| s.flops / s.seconds);
+            OpTime {
+                op,
+                calls: s.calls / seconds.len() as u64,
+                seconds: s.seconds / n,
+                share: s.seconds / whole,
+                flops,
+                share_of_peak: flops.map(|f| f / peak),
+            }
+        };
+        let mut ops: Vec<OpTime> = spent.into_iter().map(time).collect();
+        let told: f64 = ops.iter().map(|o| o.seconds).sum();
+        let rest = whole / n - told;
+        let between = OpTime {
+            op: "between ops",
+            calls: 0,
+            seconds: rest,
+            share: rest * n / whole,
+            flops: None,
+            share_of_peak: None,
+        };
+        ops.push(between);
+        ops.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        Ok(Steps { seconds, flops: training_flops(model, length) * (batch * length) as f64, ops })
+    }
+}
+
+/// The middle of some numbers.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]),
+    }
+}
+
+/// Most memory that this process has held, where the system tells.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}

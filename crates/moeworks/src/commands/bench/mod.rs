@@ -1,0 +1,15 @@
+//! `bench`: how fast this machine trains, op by op, beside what the hardware could do.
+
+mod measure;
+mod ops;
+mod train;
+
+use crate::cli::Bench;
+use anyhow::Result;
+
+pub fn run(command: &Bench, quiet: bool) -> Result<()> {
+    match command {
+        Bench::Train(flags) => train::run(flags, quiet),
+        Bench::Ops(flags) => ops::run(flags, quiet),
+    }
+}
