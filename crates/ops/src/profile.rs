@@ -314,7 +314,7 @@ mod tests {
         let mut reference = Reference::new();
         let mut watched = Profiled::new(&mut reference);
         for case in table() {
-            assert_eq!(check_parity(case.as_ref(), &mut watched, Precision::F64).len(), 0, "{}", case.name());
+            assert_eq!(check_parity(case.as_ref(), &mut watched, Precision::F64, 0.0).len(), 0, "{}", case.name());
         }
         let ops = ["norm", "linear", "qkv_backward", "attention", "attend_cache", "route", "gate_up", "down_backward"];
         for op in ops.into_iter().chain(["classifier", "adamw", "sum_of_squares", "embed"]) {
