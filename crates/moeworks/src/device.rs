@@ -9,21 +9,32 @@ use moeworks_ops::Precision;
 use moeworks_text::Tokenizer;
 use std::path::Path;
 
-/// The device of this process.
-pub fn device(compute: &Compute) -> Result<Device> {
+/// The processor, with so many threads (all of the machine's, if none are given).
+pub fn cpu(threads: Option<usize>) -> Result<Cpu> {
     let isa = Isa::from_environment()?;
-    let threads = compute.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    Ok(Box::new(Cpu::new(threads, isa)))
+    let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    Ok(Cpu::new(threads, isa))
 }
 
-/// The formats in which a checkpoint is run: as it is stored, unless something else is asked for.
-pub fn precision(compute: &Compute, checkpoint: &Checkpoint) -> Precision {
-    match compute.precision {
-        PrecisionFlag::F32 => Precision::F32,
-        PrecisionFlag::Bf16 => Precision::BF16,
-        PrecisionFlag::Auto if checkpoint.is_f32() => Precision::F32,
-        PrecisionFlag::Auto => Precision::BF16,
+/// The device of this process.
+pub fn device(threads: Option<usize>) -> Result<Device> {
+    Ok(Box::new(cpu(threads)?))
+}
+
+impl PrecisionFlag {
+    /// The formats it asks for, or those that `auto` means here.
+    pub fn or(self, auto: Precision) -> Precision {
+        match self {
+            PrecisionFlag::F32 => Precision::F32,
+            PrecisionFlag::Bf16 => Precision::BF16,
+            PrecisionFlag::Auto => auto,
+        }
     }
+}
+
+/// The formats in which a checkpoint is stored.
+pub fn stored(checkpoint: &Checkpoint) -> Precision {
+    if checkpoint.is_f32() { Precision::F32 } else { Precision::BF16 }
 }
 
 /// A model directory on a device.
@@ -63,9 +74,10 @@ pub fn open(dir: &Path, compute: &Compute, room: impl FnOnce(&Config) -> Limits)
     let checkpoint = Checkpoint::open(dir)?;
     let tokenizer = Tokenizer::from_dir(dir)
         .with_context(|| format!("{} has no usable tokenizer beside its weights", dir.display()))?;
-    let mut device = device(compute)?;
+    let mut device = device(compute.threads)?;
+    let precision = compute.precision.or(stored(&checkpoint));
     let limits = room(&checkpoint.config);
-    let model = Inference::open(&mut *device, &checkpoint, precision(compute, &checkpoint), limits)?;
+    let model = Inference::open(&mut *device, &checkpoint, precision, limits)?;
     Ok(Opened { device, model, tokenizer })
 }
 

@@ -8,6 +8,13 @@ use std::time::Instant;
 /// Most seconds of steps; a slow machine is told from one.
 const SECONDS: f64 = 4.0;
 
+/// A batch of made-up tokens, all over the vocabulary.
+pub fn made_up(model: &Config, batch: usize, length: usize) -> Result<Batch> {
+    let ids: Vec<i32> = (0..batch * length).map(|i| ((i * 7919 + i / 13 * 31) % model.vocab_size) as i32).collect();
+    let sequences: Vec<&[i32]> = ids.chunks(length).collect();
+    Ok(Batch::next_token(model, &sequences, None)?)
+}
+
 /// Tokens a second of training steps of `batch` sequences of `length` tokens: the best of at most four. The optimizer,
 /// whose share is small, is left out.
 pub fn tokens_per_second(
@@ -18,15 +25,13 @@ pub fn tokens_per_second(
     length: usize,
 ) -> Result<f64> {
     let training = Training::new(ops, model, precision, batch * length, length, 0)?;
-    let ids: Vec<i32> = (0..batch * length).map(|i| (i * 7919 % model.vocab_size) as i32).collect();
-    let sequences: Vec<&[i32]> = ids.chunks(length).collect();
-    let made_up = Batch::next_token(model, &sequences, None)?;
-    let scale = LossScale { targets: made_up.counted(), share: 1.0, aux: 0.0, z: 0.0 };
+    let tokens = made_up(model, batch, length)?;
+    let scale = LossScale { targets: tokens.counted(), share: 1.0, aux: 0.0, z: 0.0 };
     let (began, mut best) = (Instant::now(), f64::INFINITY);
     // The first step touches memory for the first time and does not count, unless it is all there is time for.
     for i in 0..4 {
         let step = Instant::now();
-        training.step(ops, &made_up, scale);
+        training.step(ops, &tokens, scale);
         let seconds = step.elapsed().as_secs_f64();
         let last = began.elapsed().as_secs_f64() > SECONDS;
         if i > 0 || last {

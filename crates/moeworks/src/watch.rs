@@ -12,15 +12,12 @@ use moeworks_train::metrics::{Record, Start, Step};
 use moeworks_train::report::load_strip;
 use moeworks_train::{Progress as TrainProgress, TrainConfig, Watch};
 
-/// Most bytes of one held-out document, so that a few long ones do not decide the figure.
-pub const DOCUMENT_BYTES: usize = 8000;
-
-/// The beginnings of held-out documents, in the order in which they are stored, up to so many bytes.
+/// Held-out documents, whole and in the order in which they are stored, up to so many bytes; the last one is cut.
 pub fn held_out(folder: &DataFolder, bytes: usize) -> Result<Vec<String>> {
     let (mut texts, mut left) = (Vec::new(), bytes);
     for document in folder.held_out()? {
         let mut text = document?.text;
-        text.truncate(text.floor_char_boundary(left.min(DOCUMENT_BYTES)));
+        text.truncate(text.floor_char_boundary(left));
         left -= text.len();
         if !text.is_empty() {
             texts.push(text);

@@ -1,6 +1,6 @@
 //! `logits` and `gradients`: numbers to hold against any other implementation.
 
-use crate::cli::{Compare, Compute, PrecisionFlag};
+use crate::cli::Compare;
 use crate::device::device;
 use crate::exit;
 use anyhow::{Context, Result};
@@ -43,10 +43,10 @@ struct Loaded {
 fn load(flags: &Compare) -> Result<Loaded> {
     let ids = read_ids(&flags.ids)?;
     let checkpoint = Checkpoint::open(&flags.model)?;
-    let precision = if flags.compute.precision == PrecisionFlag::Bf16 { Precision::BF16 } else { Precision::F32 };
+    let precision = flags.compute.precision.or(Precision::F32);
     let sequences: Vec<&[i32]> = ids.iter().map(Vec::as_slice).collect();
     let batch = Batch::next_token(&checkpoint.config, &sequences, None)?;
-    let mut device = device(&Compute { ..flags.compute.clone() })?;
+    let mut device = device(flags.compute.threads)?;
     let (config, length) = (&checkpoint.config, ids[0].len());
     let source = |p| checkpoint.parameter(p);
     let training = Training::load(&mut *device, config, precision, batch.rows(), length, source)?;

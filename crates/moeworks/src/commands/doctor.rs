@@ -1,6 +1,6 @@
 //! `doctor`: what this machine has, which kernels run, and what to do about what is missing.
 
-use crate::cli::{Compute, Doctor, PrecisionFlag};
+use crate::cli::Doctor;
 use crate::device::device;
 use crate::show;
 use anyhow::Result;
@@ -79,8 +79,7 @@ fn kernels() -> Vec<Finding> {
              f32 on {vector:?}"
         ),
     ));
-    let compute = Compute { threads: None, precision: PrecisionFlag::Auto };
-    if let Ok(mut device) = device(&compute) {
+    if let Ok(mut device) = device(None) {
         let formats = [("f32", Precision::F32), ("bf16", Precision::BF16)];
         let rates = formats.map(|(name, p)| format!("{name} {:.0} GFLOP/s", multiply_rate(&mut *device, p)));
         all.push(finding("speed", format!("matrices of 1024: {}", rates.join(", "))));
@@ -103,11 +102,15 @@ fn multiply_rate(ops: &mut dyn Ops, precision: Precision) -> f64 {
     2.0 * (N as f64).powi(3) / best.fold(f64::INFINITY, f64::min) / 1e9
 }
 
-/// A line of /proc/meminfo in bytes.
-fn meminfo(key: &str) -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'))?;
+/// What Linux says of an amount of memory, in bytes: the line `key:  N kB` of one of its files.
+pub fn kernel_says(file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+fn meminfo(key: &str) -> Option<u64> {
+    kernel_says("/proc/meminfo", key)
 }
 
 /// Memory that can be had now, where the system tells.

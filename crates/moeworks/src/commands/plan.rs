@@ -2,7 +2,7 @@
 
 use super::doctor::available_memory;
 use super::train::{load_config, tokenizer_folder};
-use crate::cli::{Compute, Plan, PrecisionFlag};
+use crate::cli::Plan;
 use crate::device::device;
 use crate::probe::tokens_per_second;
 use crate::show;
@@ -42,7 +42,7 @@ pub fn run(flags: &Plan) -> Result<()> {
     let summary = data.summary();
     let length = summary.sequence_length;
     let model = model_config(&config, &tokenizer, length)?;
-    let mut device = device(&Compute { threads: flags.threads, precision: PrecisionFlag::Auto })?;
+    let mut device = device(flags.threads)?;
     let precision = precision(config.train.precision, &*device);
     let micro = if config.train.micro_batch == 0 { config.train.batch } else { config.train.micro_batch };
     let memory: Vec<(String, u64)> =

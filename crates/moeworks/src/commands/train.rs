@@ -47,8 +47,7 @@ pub fn run(flags: &Train, quiet: bool) -> Result<ExitCode> {
     let stop = interrupt::catch();
     let data = DataFolder::open(Path::new(&config.data.path))?;
     let tokenizer = Tokenizer::from_dir(&tokenizer_folder(&config))?;
-    let mut device =
-        device(&crate::cli::Compute { threads: flags.threads, precision: crate::cli::PrecisionFlag::Auto })?;
+    let mut device = device(flags.threads)?;
     let run = Run::open(&config, flags.fresh)?;
     let mut watch = TrainWatch::new(&config, &data, &tokenizer, quiet)?;
     let outcome = train(&mut *device, &config, &run, &mut watch, stop);

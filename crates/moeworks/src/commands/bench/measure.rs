@@ -1,10 +1,13 @@
 //! Training steps on made-up tokens, with the time of each op.
 
 use crate::cli::BenchCompute;
+use crate::commands::doctor::kernel_says;
+use crate::device::cpu;
+use crate::probe::made_up;
 use anyhow::Result;
-use moeworks_cpu::{Ceilings, Cpu, Isa};
+use moeworks_cpu::{Ceilings, Cpu};
 use moeworks_model::parameters::training_flops;
-use moeworks_model::{Batch, Config, Decay, LossScale, Moments, Training, clip_factor};
+use moeworks_model::{Config, Decay, LossScale, Moments, Training, clip_factor};
 use moeworks_ops::{AdamW, DType, Ops, Precision, Profiled, Spent};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -51,14 +54,8 @@ pub struct Steps {
 impl Bench {
     /// The device of this process, its ceilings measured.
     pub fn new(compute: &BenchCompute) -> Result<Self> {
-        let isa = Isa::from_environment()?;
-        let threads = compute.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let mut cpu = Cpu::new(threads, isa);
-        let precision = match compute.dtype {
-            crate::cli::PrecisionFlag::Auto => cpu.preferred_precision(),
-            crate::cli::PrecisionFlag::F32 => Precision::F32,
-            crate::cli::PrecisionFlag::Bf16 => Precision::BF16,
-        };
+        let mut cpu = cpu(compute.threads)?;
+        let precision = compute.dtype.or(cpu.preferred_precision());
         let ceilings = cpu.ceilings();
         Ok(Bench { cpu, precision, ceilings })
     }
@@ -90,17 +87,14 @@ impl Bench {
     pub fn steps(&mut self, model: &Config, batch: usize, length: usize, warmup: usize, steps: usize) -> Result<Steps> {
         let training = Training::new(&mut self.cpu, model, self.precision, batch * length, length, 1)?;
         let moments = Moments::new(&mut self.cpu, model, self.precision)?;
-        let ids: Vec<i32> = (0..batch * length).map(|i| ((i * 7919 + i / 13 * 31) % model.vocab_size) as i32).collect();
-        let sequences: Vec<&[i32]> = ids.chunks(length).collect();
-        let made_up = Batch::next_token(model, &sequences, None)?;
-        let scale =
-            LossScale { targets: made_up.counted(), share: 1.0, aux: model.aux_coefficient.max(0.01), z: 0.001 };
+        let tokens = made_up(model, batch, length)?;
+        let scale = LossScale { targets: tokens.counted(), share: 1.0, aux: model.aux_coefficient.max(0.01), z: 0.001 };
         let (mut seconds, mut spent) = (Vec::new(), BTreeMap::new());
         for step in 0..warmup + steps {
             let mut device = Profiled::new(&mut self.cpu);
             let began = Instant::now();
             training.gradients.zero(&mut device);
-            training.step(&mut device, &made_up, scale);
+            training.step(&mut device, &tokens, scale);
             let norm = Moments::gradient_norm(&mut device, &training);
             let adamw = AdamW {
                 lr: 3e-4,
@@ -169,7 +163,5 @@ pub fn median(values: &[f64]) -> f64 {
 
 /// Most memory that this process has held, where the system tells.
 pub fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+    kernel_says("/proc/self/status", "VmHWM")
 }

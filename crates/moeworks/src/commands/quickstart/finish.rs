@@ -1,9 +1,11 @@
 //! What the model has learnt: held-out text beside what needs no neural network, completions, the report, what to try.
 
 use crate::cli::Quickstart;
+use crate::device::stored;
 use crate::show::{self, table};
-use crate::watch::{DOCUMENT_BYTES, complete, held_out, score};
+use crate::watch::{complete, held_out, score};
 use anyhow::Result;
+use moeworks_data::mds::replace_file;
 use moeworks_data::{Corpus, DataFolder, Side};
 use moeworks_eval::{ByteModel, zstd_bits_per_byte};
 use moeworks_infer::Sampling;
@@ -39,8 +41,7 @@ impl Finish<'_> {
         let checkpoint = Checkpoint::open(self.model)?;
         let length = self.account.summary().sequence_length;
         let limits = Limits { slots: 1, length, rows: 8 * length };
-        let precision = if checkpoint.is_f32() { moeworks_ops::Precision::F32 } else { moeworks_ops::Precision::BF16 };
-        let mut model = Inference::open(ops, &checkpoint, precision, limits)?;
+        let mut model = Inference::open(ops, &checkpoint, stored(&checkpoint), limits)?;
         let texts = held_out(self.account, BYTES)?;
         let result = score(ops, &mut model, self.tokenizer, &texts)?;
 
@@ -80,10 +81,8 @@ impl Finish<'_> {
             "seconds": self.seconds,
         });
         let path = self.run.results();
-        let partial = path.with_extension("json.partial");
-        std::fs::write(&partial, serde_json::to_string_pretty(&value)? + "\n")
-            .and_then(|()| std::fs::rename(&partial, &path))
-            .map_err(|e| crate::exit::io_at(&path, e))?;
+        let text = serde_json::to_string_pretty(&value)? + "\n";
+        replace_file(&path, text.as_bytes()).map_err(|e| crate::exit::io_at(&path, e))?;
         let report = crate::commands::train::report(self.run, self.config);
 
         let error = result.bits_per_byte.standard_error.map_or(String::new(), |e| format!(" ± {e:.3}"));
@@ -95,12 +94,7 @@ impl Finish<'_> {
             row("order-3 byte model of the same documents", order3, ""),
         ];
         show::result(&table(&rows))?;
-        show::result(&format!(
-            "({} of {} documents that were held out, at most {} of each)",
-            show::bytes(result.bytes),
-            result.documents,
-            show::bytes(DOCUMENT_BYTES as u64)
-        ))?;
+        show::result(&format!("({} of {} documents that were held out)", show::bytes(result.bytes), result.documents))?;
         for completion in &completions {
             let text =
                 format!("{}{}", completion["prompt"].as_str().unwrap_or(""), completion["text"].as_str().unwrap_or(""));

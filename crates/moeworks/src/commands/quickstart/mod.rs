@@ -5,7 +5,7 @@ mod prepare;
 mod size;
 
 use super::train::tokenizer_folder;
-use crate::cli::{Compute, PrecisionFlag, Quickstart};
+use crate::cli::Quickstart;
 use crate::device::device;
 use crate::watch::TrainWatch;
 use crate::{exit, interrupt, show};
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 /// Tokens of a sample.
 const LENGTH: usize = 512;
-/// Sequences of a step.
+/// Most sequences of a step.
 const BATCH: usize = 8;
 /// Beginnings that the finished model continues, for the sources of cargo.
 const CODE_PROMPTS: [&str; 3] = ["/// Returns the", "impl fmt::Display for", "#[test]\nfn "];
@@ -32,7 +32,7 @@ pub fn run(flags: &Quickstart, quiet: bool) -> Result<ExitCode> {
             show::heading(&text);
         }
     };
-    let mut device = device(&Compute { threads: flags.threads, precision: PrecisionFlag::Auto })?;
+    let mut device = device(flags.threads)?;
     let name = run_name(flags);
     let folder = flags.folder.join(&name);
     let going_on = unfinished(&folder);
@@ -133,7 +133,6 @@ fn choose(
     config.run.name = folder.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
     config.run.seed = flags.seed;
     config.data.path = text(&folder.join("data"));
-    config.train.batch = BATCH;
     config.train.duration = match flags.steps {
         Some(steps) => Duration::Batches(steps),
         None => Duration::Seconds(60.0 * flags.minutes),
@@ -146,10 +145,9 @@ fn choose(
     config.evaluate.every = Duration::Share(0.25);
     config.evaluate.prompts = prompts(flags, account)?;
     config.model.max_seq_len = LENGTH;
-    config.model.preset = match &flags.size {
-        Some(size) => size.clone(),
-        None => size::choose(flags, account.summary().vocab_size, account.summary().train.tokens, device, quiet)?,
-    };
+    let summary = account.summary();
+    let chosen = size::choose(flags, summary.vocab_size, summary.train.tokens, device, quiet)?;
+    (config.model.preset, config.train.batch) = (chosen.size, chosen.batch);
     config.optimizer.learning_rate = size::learning_rate(moeworks_model::preset(&config.model.preset)?.d_model);
     Ok(config)
 }

@@ -14,6 +14,9 @@ const SIZES: [&str; 7] = ["1m", "2m", "4m", "8m", "13m", "30m", "90m"];
 /// Tokens that a model should see for each parameter that multiplies, for the larger of two to be the better.
 const TOKENS_PER_PARAMETER: f64 = 8.0;
 
+/// Steps that a training should have, if need be of fewer sequences.
+const STEPS: usize = 400;
+
 /// Passes over the documents that still teach; text that is seen more often is counted no more.
 const PASSES: f64 = 4.0;
 
@@ -22,10 +25,23 @@ pub fn learning_rate(d_model: usize) -> f64 {
     0.8 / d_model as f64
 }
 
-/// The largest size that sees enough tokens in its time, by a short measurement of each.
-pub fn choose(flags: &Quickstart, vocab_size: usize, tokens: u64, ops: &mut dyn Ops, quiet: bool) -> Result<String> {
-    let mut best = SIZES[0];
-    for size in SIZES {
+/// A size of model, and how many sequences a step takes.
+pub struct Choice {
+    /// A name for the presets.
+    pub size: String,
+    /// Sequences.
+    pub batch: usize,
+}
+
+/// The largest size that sees enough tokens in its time, by a short measurement of each, and a batch that leaves it
+/// enough steps. A size that was asked for is taken; so many steps are steps of [`BATCH`], whatever the machine.
+pub fn choose(flags: &Quickstart, vocab_size: usize, tokens: u64, ops: &mut dyn Ops, quiet: bool) -> Result<Choice> {
+    if let (Some(size), Some(_)) = (&flags.size, flags.steps) {
+        return Ok(Choice { size: size.clone(), batch: BATCH });
+    }
+    let mut best: Option<Choice> = None;
+    let asked = flags.size.as_deref();
+    for size in asked.map_or(SIZES.to_vec(), |size| vec![size]) {
         let mut model = preset(size)?;
         model.vocab_size = vocab_size.next_multiple_of(16);
         let counted = count(&model);
@@ -42,10 +58,29 @@ pub fn choose(flags: &Quickstart, vocab_size: usize, tokens: u64, ops: &mut dyn 
                 crate::show::count(counted.multiplied)
             );
         }
-        if enough < TOKENS_PER_PARAMETER {
+        if best.is_some() && enough < TOKENS_PER_PARAMETER {
             break;
         }
-        best = size;
+        let batch = if flags.steps.is_some() { BATCH } else { batch(seen) };
+        best = Some(Choice { size: size.to_string(), batch });
     }
-    Ok(best.to_string())
+    Ok(best.expect("there is a first size"))
+}
+
+/// Sequences of a step if so many tokens are seen in all: a power of two up to [`BATCH`] that leaves [`STEPS`] steps.
+fn batch(seen: f64) -> usize {
+    let most = (seen / (STEPS * LENGTH) as f64) as usize;
+    (1..=most.clamp(1, BATCH)).rfind(|n| n.is_power_of_two()).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_machine_takes_smaller_steps_rather_than_few() {
+        for (seen, expected) in [(0.0, 1), (2e5, 1), (6e5, 2), (1.2e6, 4), (1.7e6, 8), (5e6, 8), (1e9, 8)] {
+            assert_eq!(batch(seen), expected, "{seen}");
+        }
+    }
 }
