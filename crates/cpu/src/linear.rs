@@ -3,7 +3,7 @@
 use crate::Cpu;
 use crate::epilogue::{Addend, Epilogue, Store, Target};
 use crate::multiply::{Groups, forward, weight_gradient};
-use crate::packed::{self, Packed};
+use crate::packed::{self, PackPanel, Packed};
 use crate::scratch::{COLUMNS, PANEL};
 use crate::shared::Shared;
 use crate::simd::{self, Kernel, Simd};
@@ -12,7 +12,7 @@ use moeworks_ops::{DType, Heads, Matrix, Rope, Tensor};
 use std::ops::Range;
 
 pub(crate) fn pack(cpu: &mut Cpu, sources: &[Tensor], to: &Matrix) {
-    let mut access = cpu.memory.access();
+    let (isa, mut access) = (cpu.isa, cpu.memory.access());
     let sources: Vec<&[f32]> = sources.iter().map(|s| access.read::<f32>(s)).collect();
     let shape = to.shape;
     for source in &sources {
@@ -22,7 +22,7 @@ pub(crate) fn pack(cpu: &mut Cpu, sources: &[Tensor], to: &Matrix) {
     let out = Shared::new(access.write::<u8>(&to.data));
     cpu.pool.run(packed::all_panels(&shape), &|panel, _| {
         // SAFETY: `out` was checked; every task has its own panel.
-        unsafe { packed::pack_panel(&shape, &sources, panel, out) }
+        unsafe { simd::run(isa.vector(), PackPanel { shape: &shape, sources: &sources, index: panel, out }) }
     });
 }
 

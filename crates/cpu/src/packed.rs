@@ -75,39 +75,65 @@ impl<'a> Packed<'a> {
 }
 
 /// Packs one panel from its sources (one [E, N, K], or gate and up).
-///
-/// # Safety
-/// `out` holds [`bytes`] bytes for the shape and no other task writes this panel.
-pub unsafe fn pack_panel(shape: &MatrixShape, sources: &[&[f32]], index: usize, out: Shared<u8>) {
-    let (n, k) = (shape.outputs, shape.inputs);
-    let (expert, panel) = (index / panels(shape), index % panels(shape));
-    let source = sources[panel % sources.len()];
-    let first = panel / sources.len() * PANEL;
-    let depth = padded(shape);
-    let row = |lane: usize| (first + lane < n).then(|| &source[(expert * n + first + lane) * k..][..k]);
-    // SAFETY: the panel's bytes are inside `out` and this task's own; the start is a multiple of 64 bytes.
-    unsafe {
-        if shape.dtype == DType::F32 {
-            let out = out.at(index * depth * PANEL * 4).cast::<f32>();
-            for lane in 0..PANEL {
-                match row(lane) {
-                    Some(row) => (0..k).for_each(|i| *out.add(i * PANEL + lane) = row[i]),
-                    None => (0..k).for_each(|i| *out.add(i * PANEL + lane) = 0.0),
+pub struct PackPanel<'a> {
+    /// Shape of the packed weight.
+    pub shape: &'a MatrixShape,
+    /// One master, or gate's and up's.
+    pub sources: &'a [&'a [f32]],
+    /// Which panel of all experts'.
+    pub index: usize,
+    /// [`bytes`] bytes; no other task writes this panel.
+    pub out: Shared<u8>,
+}
+
+impl Kernel for PackPanel<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let PackPanel { shape, sources, index, out } = self;
+        let (n, k) = (shape.outputs, shape.inputs);
+        let (expert, panel) = (index / panels(shape), index % panels(shape));
+        let (source, first) = (sources[panel % sources.len()], panel / sources.len() * PANEL);
+        let (depth, present) = (padded(shape), (n - first).min(PANEL));
+        let rows = &source[(expert * n + first) * k..][..present * k];
+        let mut block = Block([0.0; PANEL * PANEL]);
+        let mut edge = Block([0.0; PANEL * PANEL]);
+        // SAFETY: the panel's bytes are inside `out` and this task's own; blocks at the edges are copied first.
+        unsafe {
+            for input in (0..depth).step_by(PANEL) {
+                let inputs = k.saturating_sub(input).min(PANEL);
+                if inputs == PANEL && present == PANEL {
+                    S::transpose(rows.as_ptr().add(input), k, block.0.as_mut_ptr(), PANEL);
+                } else {
+                    edge.0.fill(0.0);
+                    for (lane, row) in rows.chunks(k).enumerate() {
+                        let part = &row[input.min(k)..][..inputs];
+                        edge.0[lane * PANEL..][..inputs].copy_from_slice(part);
+                    }
+                    S::transpose(edge.0.as_ptr(), PANEL, block.0.as_mut_ptr(), PANEL);
                 }
-            }
-        } else {
-            let out = out.at(index * depth * PANEL * 2).cast::<bf16>();
-            for lane in 0..PANEL {
-                for i in 0..depth {
-                    let value = row(lane).and_then(|r| r.get(i)).copied().unwrap_or(0.0);
-                    *out.add((i / 2 * PANEL + lane) * 2 + i % 2) = bf16::from_f32(value);
+                let (at, here) = ((index * depth + input) * PANEL, (depth - input).min(PANEL));
+                if shape.dtype == DType::F32 {
+                    std::ptr::copy_nonoverlapping(block.0.as_ptr(), out.at(4 * at).cast(), here * PANEL);
+                    continue;
+                }
+                for pair in 0..PANEL / 2 {
+                    for lane in (0..PANEL).step_by(S::LANES) {
+                        let row = block.0.as_ptr().add(2 * pair * PANEL + lane);
+                        let to = out.at(2 * (at + 2 * (pair * PANEL + lane))).cast();
+                        S::store_pairs(to, S::load(row), S::load(row.add(PANEL)));
+                    }
                 }
             }
         }
     }
 }
 
-/// Panels that [`pack_panel`] is called for.
+/// Sixteen by sixteen on cache lines.
+#[repr(align(64))]
+struct Block([f32; PANEL * PANEL]);
+
+/// Panels that [`PackPanel`] runs for.
 pub fn all_panels(shape: &MatrixShape) -> usize {
     shape.experts * panels(shape)
 }
@@ -135,11 +161,24 @@ pub fn transpose<'a>(
     let shape = transposed_shape(shape);
     let into = &mut into[..bytes(&shape)];
     let out = Shared::new(into);
-    pool.run(all_panels(&shape), &|index, _| {
-        // SAFETY: `into` was sized for the shape; every task has its own panel of it.
-        unsafe { simd::run(isa.vector(), TransposePanel { shape: &shape, w, which, index, out }) }
-    });
+    match shape.dtype {
+        DType::F32 => pool.run(all_panels(&shape), &|index, _| {
+            // SAFETY: `into` was sized for the shape; every task has its own panel of it.
+            unsafe { simd::run(isa.vector(), TransposePanel { shape: &shape, w, which, index, out }) }
+        }),
+        _ => pool.run(shape.experts * panels(&shape).div_ceil(2), &|index, _| {
+            // SAFETY: as above, two panels a task.
+            unsafe { simd::run(isa.vector(), TransposePairs { shape: &shape, w, which, index, out }) }
+        }),
+    }
     Packed::new(&shape, into)
+}
+
+impl Packed<'_> {
+    /// Panel `n / 16` of a matrix of `outputs` outputs, which is the `which`th of those whose panels alternate.
+    fn source(&self, outputs: usize, which: usize, n: usize) -> usize {
+        n / PANEL * (self.panels / outputs.div_ceil(PANEL)) + which
+    }
 }
 
 struct TransposePanel<'a> {
@@ -157,22 +196,11 @@ impl Kernel for TransposePanel<'_> {
     unsafe fn run<S: Simd>(self) {
         let TransposePanel { shape, w, which, index, out } = self;
         let (expert, first) = (index / panels(shape), index % panels(shape) * PANEL);
-        let each = w.panels / shape.inputs.div_ceil(PANEL);
         let (depth, present) = (padded(shape), (w.depth - first).min(PANEL));
-        // SAFETY: the result's panel has `depth` rows of 16; source panels hold `present` inputs from `first` on, in
-        // bf16 padded to 32.
+        // SAFETY: the result's panel has `depth` rows of 16; source panels hold `present` inputs from `first` on.
         unsafe {
             for n in (0..depth).step_by(PANEL) {
-                let source = n / PANEL * each + which;
-                if shape.dtype == DType::Bf16 {
-                    let to = out.at(2 * (index * depth + n) * PANEL).cast::<u32>();
-                    if n >= shape.inputs {
-                        std::ptr::write_bytes(to, 0, PANEL / 2 * PANEL);
-                    } else {
-                        transpose_pairs(w.bf16_panel(expert, source, first).cast(), to);
-                    }
-                    continue;
-                }
+                let source = w.source(shape.inputs, which, n);
                 let to = out.at(4 * (index * depth + n) * PANEL).cast::<f32>();
                 let rows = (depth - n).min(PANEL);
                 if rows == PANEL && present == PANEL {
@@ -190,19 +218,50 @@ impl Kernel for TransposePanel<'_> {
     }
 }
 
-/// Sixteen inputs of a bf16 panel as sixteen outputs of another: elements are moved as 32-bit pairs, of inputs (k, k + 1)
-/// at [k / 2][n] to outputs (n, n + 1) at [n / 2][k].
-///
-/// # Safety
-/// Both hold 8 x 16 pairs.
-unsafe fn transpose_pairs(from: *const u32, to: *mut u32) {
-    for n in 0..PANEL / 2 {
-        for k in 0..PANEL / 2 {
-            // SAFETY: the caller's.
-            unsafe {
-                let (x, y) = (*from.add(k * PANEL + 2 * n), *from.add(k * PANEL + 2 * n + 1));
-                *to.add(n * PANEL + 2 * k) = (x & 0xffff) | (y << 16);
-                *to.add(n * PANEL + 2 * k + 1) = (x >> 16) | (y & 0xffff_0000);
+/// Two panels of a transposed bf16 weight: 32 inputs of the source.
+struct TransposePairs<'a> {
+    /// Of the result.
+    shape: &'a MatrixShape,
+    w: Packed<'a>,
+    which: usize,
+    index: usize,
+    out: Shared<u8>,
+}
+
+impl Kernel for TransposePairs<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let TransposePairs { shape, w, which, index, out } = self;
+        let (panels, depth) = (panels(shape), padded(shape));
+        let (expert, first) = (index / panels.div_ceil(2), index % panels.div_ceil(2) * 2);
+        let mut rows = Block([0.0; PANEL * PANEL]);
+        // SAFETY: source panels are padded to 32 inputs; the result's two panels, or one at the end, have `depth` rows
+        // of 16.
+        unsafe {
+            for n in (0..depth).step_by(PANEL) {
+                let to = |side: usize| {
+                    out.at(2 * ((expert * panels + first + side) * depth + n) * PANEL).cast::<bf16>()
+                };
+                let sides = (panels - first).min(2);
+                if n >= shape.inputs {
+                    (0..sides).for_each(|side| std::ptr::write_bytes(to(side), 0, PANEL * PANEL));
+                    continue;
+                }
+                // Pairs of inputs transposed as 32-bit elements: an output's 32 inputs are then a row. They are moved
+                // as f32 without a change of bits.
+                let from = w.bf16_panel(expert, w.source(shape.inputs, which, n), first * PANEL);
+                S::transpose(from.cast(), PANEL, rows.0.as_mut_ptr(), PANEL);
+                let row = |n: usize| rows.0.as_ptr().add(n * PANEL).cast::<bf16>();
+                for side in 0..sides {
+                    for pair in 0..PANEL / 2 {
+                        for lane in (0..PANEL).step_by(S::LANES) {
+                            let at = side * PANEL + lane;
+                            let (even, odd) = (row(2 * pair).add(at), row(2 * pair + 1).add(at));
+                            S::interleave(even, odd, to(side).add(2 * (pair * PANEL + lane)));
+                        }
+                    }
+                }
             }
         }
     }

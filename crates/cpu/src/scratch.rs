@@ -13,7 +13,15 @@ pub const DEPTH: usize = 256;
 /// Columns of a packed panel, and of an AMX tile.
 pub const PANEL: usize = 16;
 
-/// Blocks of a multiplication. The same memory serves f32 and bf16.
+/// Rows of a block of results on tiles.
+pub const TILE_ROWS: usize = 256;
+/// Columns of a block of results on tiles.
+pub const TILE_COLUMNS: usize = 512;
+/// Depth of one pass over a block on tiles.
+pub const TILE_PASS: usize = 512;
+
+/// Blocks of a multiplication. The same memory serves f32 and bf16; what tiles need beyond vectors is not touched, and
+/// so not there, where there are none.
 pub struct Scratch {
     a: Buffer,
     b: Buffer,
@@ -26,9 +34,9 @@ impl Scratch {
     pub fn new() -> Self {
         let block = |n: usize| Buffer::zeroed(4 * n).expect("a thread's scratch fits");
         Scratch {
-            a: block((ROWS + 4) * DEPTH),
-            b: block(DEPTH * 2 * PANEL),
-            c: block(ROWS * (COLUMNS + PANEL)),
+            a: block(((ROWS + 4) * DEPTH).max((TILE_ROWS + 2 * PANEL) * TILE_PASS / 2)),
+            b: block((DEPTH * 2 * PANEL).max(TILE_COLUMNS * TILE_PASS / 2)),
+            c: block((ROWS * (COLUMNS + PANEL)).max((TILE_ROWS + 2 * PANEL) * (TILE_COLUMNS + 2 * PANEL))),
             attention: None,
         }
     }
@@ -38,7 +46,7 @@ impl Scratch {
         self.a.start().cast()
     }
 
-    /// The same as bf16: ROWS x 2 DEPTH.
+    /// The same as bf16: TILE_ROWS and two tiles' more x TILE_PASS.
     pub fn a_bf16(&self) -> *mut bf16 {
         self.a.start().cast()
     }
@@ -48,12 +56,13 @@ impl Scratch {
         self.b.start().cast()
     }
 
-    /// The same as bf16: 2 DEPTH x 2 PANEL.
+    /// The same as bf16: TILE_PASS x TILE_COLUMNS.
     pub fn b_bf16(&self) -> *mut bf16 {
         self.b.start().cast()
     }
 
-    /// Block of results: ROWS x COLUMNS, and a panel more for blocks that start inside one.
+    /// Block of results: ROWS x COLUMNS, and a panel more for blocks that start inside one. On tiles TILE_ROWS and two
+    /// tiles' more x TILE_COLUMNS and two panels.
     pub fn c(&self) -> *mut f32 {
         self.c.start().cast()
     }

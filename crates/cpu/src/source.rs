@@ -1,5 +1,6 @@
 //! Rows of activations as multiplications read them: in either number format, perhaps gathered, perhaps scaled.
 
+use crate::scratch::PANEL;
 use crate::simd::Simd;
 use half::bf16;
 use moeworks_ops::{Access, DType, Tensor};
@@ -114,13 +115,6 @@ impl<'a> Rows<'a> {
         self.index.map_or(row, |index| index[row] as usize) * self.width
     }
 
-    /// One element, scaled and rounded.
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    #[inline(always)]
-    pub fn get_bf16(&self, row: usize, column: usize) -> bf16 {
-        bf16::from_f32(self.data.get(self.start(row) + column) * self.scale.map_or(1.0, |s| s[row]))
-    }
-
     /// Copies `rows` x `columns` as f32, `stride` apart, scaled, and rounded to bf16 values if asked. Columns up to
     /// the next multiple of 2 are zero.
     ///
@@ -167,6 +161,16 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The rows themselves, where tiles can read them in place: `rows` whole ones from `row` on.
+    pub fn bf16_in_place(&self, row: usize, rows: usize) -> Option<&'a [bf16]> {
+        match self.data {
+            Data::Bf16(x) if self.index.is_none() && self.scale.is_none() && (row + rows) * self.width <= x.len() => {
+                Some(&x[row * self.width..])
+            }
+            _ => None,
+        }
+    }
+
     /// Copies `rows` x `columns` as bf16, `stride` apart, scaled. Columns up to the stride are zero.
     ///
     /// # Safety
@@ -176,22 +180,25 @@ impl<'a> Rows<'a> {
         let n = columns.len();
         for (i, row) in rows.enumerate() {
             let start = self.start(row) + columns.start;
-            let scale = self.scale.map_or(1.0, |s| s[row]);
             // SAFETY: as in `copy_f32`.
             unsafe {
                 let out = out.add(i * stride);
-                let factor = S::splat(scale);
-                let mut c = 0;
-                while c + S::LANES <= n {
-                    let mut v = self.data.load::<S>(start + c);
-                    if self.scale.is_some() {
-                        v = S::mul(v, factor);
+                match self.data {
+                    Data::Bf16(x) if self.scale.is_none() => {
+                        std::ptr::copy_nonoverlapping(x[start..start + n].as_ptr(), out, n);
                     }
-                    S::store_bf16(out.add(c), v);
-                    c += S::LANES;
-                }
-                for c in c..n {
-                    *out.add(c) = bf16::from_f32(self.data.get(start + c) * scale);
+                    _ => {
+                        let scale = self.scale.map_or(1.0, |s| s[row]);
+                        let factor = S::splat(scale);
+                        let mut c = 0;
+                        while c + S::LANES <= n {
+                            S::store_bf16(out.add(c), S::mul(self.data.load::<S>(start + c), factor));
+                            c += S::LANES;
+                        }
+                        for c in c..n {
+                            *out.add(c) = bf16::from_f32(self.data.get(start + c) * scale);
+                        }
+                    }
                 }
                 for c in n..stride {
                     *out.add(c) = bf16::ZERO;
@@ -199,4 +206,96 @@ impl<'a> Rows<'a> {
             }
         }
     }
+
+    /// Copies up to 16 columns as a packed panel whose depth runs over the rows: rows two by two, `[depth / 2][16][2]`,
+    /// scaled. Zero beyond the columns, and from the last row to `depth` (even).
+    ///
+    /// # Safety
+    /// `out` has room for `depth` x 16 elements; rows and columns are inside.
+    #[inline(always)]
+    pub unsafe fn copy_pairs<S: Simd>(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        out: *mut bf16,
+        depth: usize,
+    ) {
+        let n = columns.len();
+        // SAFETY: the caller's; `n` lanes of a row are inside it.
+        unsafe {
+            for pair in 0..rows.len() / 2 {
+                let (even, odd) = (rows.start + 2 * pair, rows.start + 2 * pair + 1);
+                let to = out.add(2 * pair * PANEL);
+                let (from_even, from_odd) = (self.start(even) + columns.start, self.start(odd) + columns.start);
+                match self.data {
+                    Data::Bf16(x) if self.scale.is_none() && n == PANEL => {
+                        for lane in (0..PANEL).step_by(S::LANES) {
+                            let (even, odd) = (x.as_ptr().add(from_even + lane), x.as_ptr().add(from_odd + lane));
+                            S::interleave(even, odd, to.add(2 * lane));
+                        }
+                    }
+                    _ => {
+                        let factor = |row: usize| S::splat(self.scale.map_or(1.0, |s| s[row]));
+                        for lane in (0..PANEL).step_by(S::LANES) {
+                            let part = n.saturating_sub(lane).min(S::LANES);
+                            let row = |row: usize, from: usize| match part {
+                                0 => S::splat(0.0),
+                                _ => S::mul(self.data.load_n::<S>(from + lane, part), factor(row)),
+                            };
+                            S::store_pairs(to.add(2 * lane), row(even, from_even), row(odd, from_odd));
+                        }
+                    }
+                }
+            }
+            let mut done = rows.len() / 2 * 2;
+            if done < rows.len() {
+                let last = rows.end - 1;
+                let factor = S::splat(self.scale.map_or(1.0, |s| s[last]));
+                for lane in (0..PANEL).step_by(S::LANES) {
+                    let part = n.saturating_sub(lane).min(S::LANES);
+                    let row = match part {
+                        0 => S::splat(0.0),
+                        _ => S::mul(self.data.load_n::<S>(self.start(last) + columns.start + lane, part), factor),
+                    };
+                    S::store_pairs(out.add(done * PANEL + 2 * lane), row, S::splat(0.0));
+                }
+                done += 2;
+            }
+            std::ptr::write_bytes(out.add(done * PANEL), 0, (depth - done) * PANEL);
+        }
+    }
+
+    /// Copies columns as rows of their own, `out[column][row]` in bf16, scaled, rows zero up to `depth` (a multiple
+    /// of 32). Writes columns up to the next multiple of 16.
+    ///
+    /// # Safety
+    /// `out` has room for that; rows and columns are inside.
+    #[inline(always)]
+    pub unsafe fn copy_transposed<S: Simd>(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        out: *mut bf16,
+        depth: usize,
+    ) {
+        // Pairs of rows are 32-bit elements: transposed as such, a column's rows come out in order.
+        let mut pairs = Pairs([bf16::ZERO; 2 * PANEL * PANEL]);
+        for column in columns.clone().step_by(PANEL) {
+            let part = column..(column + PANEL).min(columns.end);
+            for row in (0..depth).step_by(2 * PANEL) {
+                let first = (rows.start + row).min(rows.end);
+                // SAFETY: the caller's; pairs are moved as f32 without a change of bits.
+                unsafe {
+                    let here = first..(first + 2 * PANEL).min(rows.end);
+                    self.copy_pairs::<S>(here, part.clone(), pairs.0.as_mut_ptr(), 2 * PANEL);
+                    let to = out.add((column - columns.start) * depth + row);
+                    S::transpose(pairs.0.as_ptr().cast(), PANEL, to.cast(), depth / 2);
+                }
+            }
+        }
+    }
 }
+
+/// Sixteen by sixteen pairs on a cache line.
+#[repr(align(64))]
+struct Pairs([bf16; 2 * PANEL * PANEL]);

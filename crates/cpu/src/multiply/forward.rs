@@ -8,7 +8,7 @@ use crate::packed::Packed;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::packed::TILE_DEPTH;
 use crate::pool::Pool;
-use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch};
+use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch, TILE_COLUMNS, TILE_PASS, TILE_ROWS};
 use crate::simd::{self, Kernel, Simd};
 use crate::source::Rows;
 use moeworks_ops::DType;
@@ -19,9 +19,13 @@ const FEW: usize = 5;
 /// Rows and the weight they are multiplied by.
 pub type Term<'a> = (Rows<'a>, Packed<'a>);
 
-/// Cuts rows of all experts and columns into blocks, and finds the block of a task.
+/// Cuts rows of all experts and columns into blocks, and finds the block of a task. Blocks of rows follow one another
+/// first, so that a weight's columns are still in the cache when the next rows need them.
 struct Blocks<'a> {
     groups: Groups<'a>,
+    /// Rows of a block at most, a multiple of `unit`.
+    most: usize,
+    unit: usize,
     columns: usize,
     extent: usize,
 }
@@ -31,23 +35,33 @@ impl Blocks<'_> {
         self.extent.div_ceil(self.columns)
     }
 
-    fn count(&self) -> usize {
-        (0..self.groups.len()).map(|e| self.groups.rows(e).len().div_ceil(ROWS)).sum::<usize>() * self.across()
+    /// Rows of an expert's blocks: as even as units allow.
+    fn height(&self, rows: usize) -> usize {
+        rows.div_ceil(rows.div_ceil(self.most).max(1)).next_multiple_of(self.unit)
     }
 
-    fn place(&self, task: usize) -> Place {
-        let (mut down, across) = (task / self.across(), task % self.across());
-        let columns = across * self.columns..((across + 1) * self.columns).min(self.extent);
+    fn down(&self, expert: usize) -> usize {
+        let rows = self.groups.rows(expert).len();
+        if rows == 0 { 0 } else { rows.div_ceil(self.height(rows)) }
+    }
+
+    fn count(&self) -> usize {
+        (0..self.groups.len()).map(|e| self.down(e)).sum::<usize>() * self.across()
+    }
+
+    fn place(&self, mut task: usize) -> Place {
         for expert in 0..self.groups.len() {
-            let all = self.groups.rows(expert);
-            let here = all.len().div_ceil(ROWS);
-            if down < here {
-                let start = all.start + down * ROWS;
-                return Place { expert, rows: start..(start + ROWS).min(all.end), columns };
+            let (down, across) = (self.down(expert), self.across());
+            if task < down * across {
+                let (all, left) = (self.groups.rows(expert), task / down * self.columns);
+                let height = self.height(all.len());
+                let top = all.start + task % down * height;
+                let columns = left..(left + self.columns).min(self.extent);
+                return Place { expert, rows: top..(top + height).min(all.end), columns };
             }
-            down -= here;
+            task -= down * across;
         }
-        unreachable!("task {task} of {}", self.count())
+        unreachable!("{task} tasks too many")
     }
 }
 
@@ -63,12 +77,13 @@ pub fn forward<E: Epilogue>(
     unit: usize,
     epilogue: &E,
 ) {
+    let tiles = terms[0].1.dtype == DType::Bf16 && isa.has_tiles();
+    let (most, row_unit, wide) = if tiles { (TILE_ROWS, 32, TILE_COLUMNS) } else { (ROWS, 12, COLUMNS) };
     let rows: usize = (0..groups.len()).map(|e| groups.rows(e).len()).sum();
     // Few rows make few blocks of rows: cut columns finer then, so that every thread has work.
-    let wanted = (4 * pool.threads()).div_ceil(rows.div_ceil(ROWS).max(1));
-    let width = block(columns, unit, COLUMNS / unit * unit, wanted);
-    let blocks = Blocks { groups, columns: width, extent: columns };
-    let tiles = terms[0].1.dtype == DType::Bf16 && isa.has_tiles();
+    let wanted = (4 * pool.threads()).div_ceil(rows.div_ceil(most).max(1));
+    let width = block(columns, unit, wide / unit * unit, wanted);
+    let blocks = Blocks { groups, most, unit: row_unit, columns: width, extent: columns };
     pool.run(blocks.count(), &|task, scratch| {
         let place = blocks.place(task);
         // SAFETY: `Forward` reads the rows and panels of its place, which are inside their operands, and blocks of
@@ -94,14 +109,18 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
         // A block may start inside a panel: its first columns are then computed for nothing.
         let skip = place.columns.start % PANEL;
         let panels = (skip + place.columns.len()).div_ceil(PANEL);
-        let (c, step) = (scratch.c(), panels * PANEL);
+        let (c, mut step) = (scratch.c(), panels * PANEL);
+        if tiles {
+            // Rows of tiles a power of two apart would share too few cache sets.
+            step += PANEL;
+        }
         let mut fresh = true;
-        // SAFETY: scratch holds ROWS x (COLUMNS + PANEL) results; the caller keeps the place inside the operands.
+        // SAFETY: scratch holds a block of results and a panel more; the caller keeps the place inside the operands.
         unsafe {
             for (x, w) in terms {
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                 if tiles {
-                    on_tiles::<S>(x, w, &place, panels, scratch, fresh);
+                    on_tiles::<S>(x, w, &place, panels, scratch, step, fresh);
                     fresh = false;
                     continue;
                 }
@@ -180,18 +199,26 @@ unsafe fn on_tiles<S: Simd>(
     place: &Place,
     panels: usize,
     scratch: &mut Scratch,
+    step: usize,
     mut fresh: bool,
 ) {
-    let first = place.columns.start / PANEL;
-    // SAFETY: scratch holds ROWS x 2 DEPTH bf16; packed weights are padded to whole tiles; the rest is the caller's.
+    let (rows, first) = (place.rows.len(), place.columns.start / PANEL);
+    // SAFETY: scratch holds TILE_ROWS x TILE_PASS bf16, and two tiles' rows more; packed weights are padded to whole
+    // tiles; rows read in place are there up to whole pairs of tiles; the rest is the caller's.
     unsafe {
-        for k in (0..w.depth).step_by(2 * DEPTH) {
-            let depth = (w.depth - k).min(2 * DEPTH);
+        for k in (0..w.depth).step_by(TILE_PASS) {
+            let depth = (w.depth - k).min(TILE_PASS);
             let padded = depth.next_multiple_of(TILE_DEPTH);
-            x.copy_bf16::<S>(place.rows.clone(), k..k + depth, scratch.a_bf16(), padded);
+            let there = x.bf16_in_place(place.rows.start, rows.next_multiple_of(32)).filter(|_| depth == padded);
+            let (a, a_step) = match there {
+                Some(data) => (data[k..].as_ptr(), x.width),
+                None => {
+                    x.copy_bf16::<S>(place.rows.clone(), k..k + depth, scratch.a_bf16(), padded);
+                    (scratch.a_bf16().cast_const(), padded)
+                }
+            };
             let panel = |p: usize| w.bf16_panel(place.expert, first + p, k);
-            let (a, c) = (scratch.a_bf16(), scratch.c());
-            super::tiles::block(place.rows.len(), panels, padded, a, panel, c, panels * PANEL, fresh);
+            super::tiles::block(rows, panels, padded, a, a_step, panel, scratch.c(), step, fresh);
             fresh = false;
         }
     }

@@ -5,15 +5,17 @@ use crate::packed::TILE_DEPTH;
 use crate::scratch::PANEL;
 use half::bf16;
 
-/// Rows in scratch (`depth` apart, a multiple of 32) times panels where `panel` says, into `c` (rows `step` apart).
+/// Rows (`a_step` apart) times panels where `panel` says, over a depth that is a multiple of 32, into `c` (rows `step`
+/// apart). Two panels stay in the first-level cache while all rows pass.
 ///
 /// # Safety
-/// Scratch has room for rows rounded up to 16 in `a` and `c`, tiles are there, and panels hold `depth` inputs.
+/// `a` and `c` have room for rows rounded up to 32, tiles are there, and panels hold `depth` inputs.
 pub unsafe fn block(
     rows: usize,
     panels: usize,
     depth: usize,
     a: *const bf16,
+    a_step: usize,
     panel: impl Fn(usize) -> *const bf16,
     c: *mut f32,
     step: usize,
@@ -23,18 +25,14 @@ pub unsafe fn block(
     unsafe {
         let tiles = Tiles::configure();
         let steps = depth / TILE_DEPTH;
-        let (tall, wide) = (rows.div_ceil(16), panels);
-        for p in (0..wide).step_by(2) {
-            for t in (0..tall).step_by(2) {
-                let (a, c) = (a.add(16 * t * depth), c.add(16 * t * step + p * PANEL));
-                if t + 1 < tall && p + 1 < wide {
-                    tiles.two_by_two(steps, a, depth, [panel(p), panel(p + 1)], c, step, fresh);
-                    continue;
-                }
-                for i in 0..(tall - t).min(2) {
-                    for j in 0..(wide - p).min(2) {
-                        let (a, c) = (a.add(16 * i * depth), c.add(16 * i * step + j * PANEL));
-                        tiles.one_by_one(steps, a, depth, panel(p + j), c, step, fresh);
+        for p in (0..panels).step_by(2) {
+            for row in (0..rows).step_by(32) {
+                let (a, c) = (a.add(row * a_step), c.add(row * step + p * PANEL));
+                if p + 1 < panels {
+                    tiles.two_by_two(steps, a, a_step, [panel(p), panel(p + 1)], c, step, fresh);
+                } else {
+                    for i in [0, 16] {
+                        tiles.one_by_one(steps, a.add(i * a_step), a_step, panel(p), c.add(i * step), step, fresh);
                     }
                 }
             }

@@ -7,7 +7,7 @@ use crate::kernel::{Left, Right, multiply};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::packed::TILE_DEPTH;
 use crate::pool::Pool;
-use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch};
+use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch, TILE_COLUMNS, TILE_PASS, TILE_ROWS};
 use crate::simd::{self, Kernel, Simd};
 use crate::source::Rows;
 use std::ops::Range;
@@ -28,10 +28,11 @@ pub fn weight_gradient<E: Epilogue>(
 ) {
     let all = dy.len() * outputs;
     let wanted = (4 * pool.threads()).div_ceil(groups.len());
-    let tall = block(all, 3 * PANEL, ROWS, wanted);
-    let wide = block(inputs, 2 * PANEL, COLUMNS, wanted.div_ceil(all.div_ceil(tall)));
-    let (down, across) = (all.div_ceil(tall), inputs.div_ceil(wide));
     let tiles = rounded && isa.has_tiles();
+    let (unit, most, widest) = if tiles { (2 * PANEL, TILE_ROWS, TILE_COLUMNS) } else { (3 * PANEL, ROWS, COLUMNS) };
+    let tall = block(all, unit, most, wanted);
+    let wide = block(inputs, 2 * PANEL, widest, wanted.div_ceil(all.div_ceil(tall)));
+    let (down, across) = (all.div_ceil(tall), inputs.div_ceil(wide));
     pool.run(groups.len() * down * across, &|task, scratch| {
         let (expert, block) = (task / (down * across), task % (down * across));
         let (top, left) = (block / across * tall, block % across * wide);
@@ -76,15 +77,20 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let panels = self.place.columns.len().div_ceil(PANEL);
-        let (c, step) = (self.scratch.c(), panels * PANEL);
+        let (c, mut step) = (self.scratch.c(), panels * PANEL);
+        let mut pass = DEPTH;
+        if self.tiles {
+            // Rows of tiles a power of two apart would share too few cache sets.
+            (step, pass) = (step + PANEL, TILE_PASS);
+        }
         // SAFETY: scratch holds the blocks; operands are inside their tensors by the caller.
         unsafe {
-            for start in self.over.clone().step_by(DEPTH) {
-                let part = start..(start + DEPTH).min(self.over.end);
+            for start in self.over.clone().step_by(pass) {
+                let part = start..(start + pass).min(self.over.end);
                 let fresh = start == self.over.start;
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                 if self.tiles {
-                    self.on_tiles(part, panels, c, step, fresh);
+                    self.on_tiles::<S>(part, panels, c, step, fresh);
                     continue;
                 }
                 debug_assert!(!self.tiles);
@@ -135,65 +141,23 @@ impl<E> WeightGradient<'_, E> {
     /// # Safety
     /// As the kernel's; tiles are there.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    unsafe fn on_tiles(&self, over: Range<usize>, panels: usize, c: *mut f32, step: usize, fresh: bool) {
-        let padded = over.len().next_multiple_of(TILE_DEPTH);
-        let rows = self.place.rows.len();
-        // SAFETY: the caller's.
+    #[inline(always)]
+    unsafe fn on_tiles<S: Simd>(&self, over: Range<usize>, panels: usize, c: *mut f32, step: usize, fresh: bool) {
+        let depth = over.len().next_multiple_of(TILE_DEPTH);
+        let (a, b) = (self.scratch.a_bf16(), self.scratch.b_bf16());
+        // SAFETY: scratch holds TILE_ROWS x TILE_PASS and as much of TILE_COLUMNS; the rest is the caller's.
         unsafe {
+            // In ascending order: what a part writes beyond its columns, the next one overwrites.
             for (dy, columns, at) in self.parts() {
-                transposed_rows(&dy, over.clone(), columns, self.scratch.a_bf16().add(at * padded), padded);
+                dy.copy_transposed::<S>(over.clone(), columns, a.add(at * depth), depth);
             }
-            for p in (0..panels).step_by(2) {
-                let both = (panels - p).min(2);
-                for side in 0..both {
-                    let first = self.place.columns.start + (p + side) * PANEL;
-                    let columns = first..(first + PANEL).min(self.place.columns.end);
-                    let to = self.scratch.b_bf16().add(side * DEPTH * PANEL);
-                    paired_rows(&self.x, over.clone(), columns, to, padded);
-                }
-                let b = self.scratch.b_bf16().cast_const();
-                let panel = |side: usize| b.add(side * DEPTH * PANEL);
-                let a = self.scratch.a_bf16();
-                super::tiles::block(rows, both, padded, a, panel, c.add(p * PANEL), step, fresh);
+            for p in 0..panels {
+                let first = self.place.columns.start + p * PANEL;
+                let columns = first..(first + PANEL).min(self.place.columns.end);
+                self.x.copy_pairs::<S>(over.clone(), columns, b.add(p * depth * PANEL), depth);
             }
-        }
-    }
-}
-
-/// Columns of rows as rows of their own: `out[column][row]` in bf16, zero up to `depth` rows.
-///
-/// # Safety
-/// `out` has room for `columns.len()` rows of `depth`.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-unsafe fn transposed_rows(from: &Rows, rows: Range<usize>, columns: Range<usize>, out: *mut half::bf16, depth: usize) {
-    // SAFETY: the caller's.
-    unsafe {
-        for (r, row) in rows.clone().enumerate() {
-            for (c, column) in columns.clone().enumerate() {
-                *out.add(c * depth + r) = from.get_bf16(row, column);
-            }
-        }
-        for c in 0..columns.len() {
-            for r in rows.len()..depth {
-                *out.add(c * depth + r) = half::bf16::ZERO;
-            }
-        }
-    }
-}
-
-/// Rows two by two as a packed panel whose depth runs over the rows: zero beyond the columns and up to `depth` rows.
-///
-/// # Safety
-/// `out` has room for `depth` x 16 elements.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-unsafe fn paired_rows(from: &Rows, rows: Range<usize>, columns: Range<usize>, out: *mut half::bf16, depth: usize) {
-    // SAFETY: the caller's.
-    unsafe {
-        std::ptr::write_bytes(out, 0, depth * PANEL);
-        for (r, row) in rows.enumerate() {
-            for (c, column) in columns.clone().enumerate() {
-                *out.add((r / 2 * PANEL + c) * 2 + r % 2) = from.get_bf16(row, column);
-            }
+            let panel = |p: usize| b.add(p * depth * PANEL).cast_const();
+            super::tiles::block(self.place.rows.len(), panels, depth, a, depth, panel, c, step, fresh);
         }
     }
 }

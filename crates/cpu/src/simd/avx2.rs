@@ -97,6 +97,14 @@ unsafe impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn store_pairs(p: *mut bf16, even: Self::V, odd: Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let pairs = _mm256_or_si256(_mm256_srli_epi32::<16>(rounded(even)), rounded(odd));
+            _mm256_storeu_si256(p.cast(), pairs);
+        }
+    }
+    #[inline(always)]
     unsafe fn round_bf16(v: Self::V) -> Self::V {
         // SAFETY: as above.
         unsafe { _mm256_castsi256_ps(rounded(v)) }

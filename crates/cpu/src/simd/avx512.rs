@@ -89,6 +89,22 @@ unsafe impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn store_pairs(p: *mut bf16, even: Self::V, odd: Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let pairs = _mm512_or_si512(_mm512_srli_epi32::<16>(rounded(even)), rounded(odd));
+            _mm512_storeu_si512(p.cast(), pairs);
+        }
+    }
+    #[inline(always)]
+    unsafe fn interleave(even: *const bf16, odd: *const bf16, to: *mut bf16) {
+        // SAFETY: as above.
+        unsafe {
+            let wide = |p: *const bf16| _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
+            _mm512_storeu_si512(to.cast(), _mm512_or_si512(wide(even), _mm512_slli_epi32::<16>(wide(odd))));
+        }
+    }
+    #[inline(always)]
     unsafe fn round_bf16(v: Self::V) -> Self::V {
         // SAFETY: as above.
         unsafe { _mm512_castsi512_ps(rounded(v)) }

@@ -46,6 +46,14 @@ pub unsafe trait Simd: Copy + 'static {
     unsafe fn store_bf16(p: *mut bf16, v: Self::V);
     /// LANES pairs of bf16: the first of each widened, and the second.
     unsafe fn load_pairs(p: *const bf16) -> (Self::V, Self::V);
+    /// Stores LANES pairs, the first of each from `even`, both rounded as by [`Simd::store_bf16`].
+    unsafe fn store_pairs(p: *mut bf16, even: Self::V, odd: Self::V);
+    /// As `store_pairs` of LANES bf16 each.
+    #[inline(always)]
+    unsafe fn interleave(even: *const bf16, odd: *const bf16, to: *mut bf16) {
+        // SAFETY: the caller's.
+        unsafe { Self::store_pairs(to, Self::load_bf16(even), Self::load_bf16(odd)) }
+    }
     /// Rounds every lane to the nearest bf16, ties to even, and keeps it as f32.
     unsafe fn round_bf16(v: Self::V) -> Self::V;
     /// `a + b`

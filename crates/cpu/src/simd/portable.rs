@@ -82,6 +82,13 @@ unsafe impl Simd for Portable {
         )
     }
     #[inline(always)]
+    unsafe fn store_pairs(p: *mut bf16, even: Self::V, odd: Self::V) {
+        let pairs: [u32; LANES] =
+            std::array::from_fn(|i| round_one(even[i]).to_bits() >> 16 | round_one(odd[i]).to_bits());
+        // SAFETY: valid for LANES pairs by contract.
+        unsafe { p.cast::<[u32; LANES]>().write_unaligned(pairs) }
+    }
+    #[inline(always)]
     unsafe fn round_bf16(v: Self::V) -> Self::V {
         map(v, round_one)
     }

@@ -1,0 +1,109 @@
+//! Stands in for tile instructions on a machine without them: touches the same memory in the same order and takes as
+//! long as a core with AMX would (tdpbf16ps every 16 cycles, results after 52), but computes nothing. Compiled only
+//! with `--cfg tile_timing`, to find and shorten what surrounds the tiles; results are meaningless numbers.
+
+use half::bf16;
+use std::arch::asm;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Small numbers in no order: what results are replaced by, so that the rest of a step sees usual magnitudes.
+struct Noise([f32; 4096 + 64]);
+
+static NOISE: Noise = {
+    let mut noise = [0.0f32; 4096 + 64];
+    let (mut state, mut i) = (0x2545_f491_u32, 0);
+    while i < noise.len() {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        noise[i] = (state as i32 as f32) / 2147483648.0 * 0.1;
+        i += 1;
+    }
+    Noise(noise)
+};
+
+static PLACE: AtomicUsize = AtomicUsize::new(0);
+
+/// Operands of the chain of multiply-adds: zeros, which never slow it down.
+unsafe fn quiet() {
+    unsafe {
+        asm!("vpxorq zmm20, zmm20, zmm20", "vpxorq zmm21, zmm21, zmm21", "vpxorq zmm22, zmm22, zmm22",
+            out("zmm20") _, out("zmm21") _, out("zmm22") _, options(nostack, nomem));
+    }
+}
+
+unsafe fn results(rows: usize, panels: usize, c: *mut f32, c_step: usize) {
+    let start = PLACE.load(Ordering::Relaxed).wrapping_mul(769).wrapping_add(c as usize / 64) % 509;
+    PLACE.store(start + 1, Ordering::Relaxed);
+    for row in 0..rows {
+        for panel in 0..panels {
+            let from = NOISE.0[(start * 8 + row * 53 + panel * 16) % 4096..].as_ptr();
+            unsafe {
+                asm!("vmovups zmm16, [{f}]", "vmovups [{t}], zmm16", f = in(reg) from, t = in(reg) c.add(row * c_step + panel * 16),
+                    out("zmm16") _, options(nostack));
+            }
+        }
+    }
+}
+
+pub unsafe fn two_by_two(
+    depth: usize,
+    a: *const bf16,
+    a_step: usize,
+    b: [*const bf16; 2],
+    c: *mut f32,
+    c_step: usize,
+) {
+    unsafe {
+        quiet();
+        let (mut b0, mut b1) = (b[0], b[1]);
+        for k in 0..depth {
+            let a0 = a.add(k * 32);
+            asm!(
+                ".rept 16",
+                "vmovups zmm16, [{a0}]",
+                "vmovups zmm17, [{a1}]",
+                "vmovups zmm18, [{b0}]",
+                "vmovups zmm19, [{b1}]",
+                "vfmadd231ps zmm20, zmm21, zmm22",
+                "add {a0}, {s}",
+                "add {a1}, {s}",
+                "add {b0}, 64",
+                "add {b1}, 64",
+                ".endr",
+                a0 = inout(reg) a0 => _,
+                a1 = inout(reg) a0.add(16 * a_step) => _,
+                b0 = inout(reg) b0,
+                b1 = inout(reg) b1,
+                s = in(reg) 2 * a_step,
+                out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _, out("zmm20") _,
+                options(nostack),
+            );
+        }
+        results(32, 2, c, c_step);
+    }
+}
+
+pub unsafe fn one_by_one(depth: usize, a: *const bf16, a_step: usize, b: *const bf16, c: *mut f32, c_step: usize) {
+    unsafe {
+        quiet();
+        let mut b0 = b;
+        for k in 0..depth {
+            asm!(
+                ".rept 16",
+                "vmovups zmm16, [{a0}]",
+                "vmovups zmm18, [{b0}]",
+                "vfmadd231ps zmm20, zmm21, zmm22",
+                "add {a0}, {s}",
+                "add {b0}, 64",
+                ".endr",
+                a0 = inout(reg) a.add(k * 32) => _,
+                b0 = inout(reg) b0,
+                s = in(reg) 2 * a_step,
+                out("zmm16") _, out("zmm18") _, out("zmm20") _,
+                options(nostack),
+            );
+        }
+        results(16, 1, c, c_step);
+    }
+}
