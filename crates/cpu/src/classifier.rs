@@ -38,7 +38,7 @@ pub(crate) fn classifier(
         assert_eq!((g.dx_td.len(), g.dw_vd.len()), (rows * d, v * d));
         (g.scale as f32, Target::write(&mut access, &g.dx_td), Target::write(&mut access, &g.dw_vd))
     });
-    let turned = cpu.turned.of(if gradient.is_some() { packed::transposed_bytes(&w.shape) } else { 0 });
+    let turned = cpu.arranged.of(if gradient.is_some() { packed::transposed_bytes(&w.shape) } else { 0 });
     let turned = gradient.is_some().then(|| packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, turned));
     let chunk = (LOGITS / v).clamp(1, rows);
     let logits = cpu.logits.of(chunk * v);

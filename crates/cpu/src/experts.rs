@@ -191,7 +191,7 @@ pub(crate) fn down_backward(
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store = Store { to: Target::write(&mut access, dh_rf), width: f, expert_step: 0, on: Addend::None };
-    let turned = cpu.turned.of(packed::transposed_bytes(&w.shape));
+    let turned = cpu.arranged.of(packed::transposed_bytes(&w.shape));
     let turned = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, turned);
     forward(&mut cpu.pool, isa, &[(dy, turned)], groups, f, PANEL, &store);
 
@@ -311,7 +311,7 @@ pub(crate) fn gate_up_backward(
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store = Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None };
     let bytes = packed::transposed_bytes(&w.shape);
-    let (first, second) = cpu.turned.of(2 * bytes).split_at_mut(bytes);
+    let (first, second) = cpu.arranged.of(2 * bytes).split_at_mut(bytes);
     let gate = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, first);
     let up = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 1, second);
     forward(&mut cpu.pool, isa, &[(dg, gate), (du, up)], groups, d, PANEL, &store);

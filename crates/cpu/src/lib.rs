@@ -7,7 +7,6 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod amx;
 mod attention;
-mod attention_backward;
 mod cache;
 mod ceiling;
 mod classifier;
@@ -46,8 +45,8 @@ pub struct Cpu {
     partial: Floats,
     /// Logits of a classifier's chunk.
     logits: Floats,
-    /// A transposed weight, while it is used.
-    turned: Bytes,
+    /// Operands that one op arranges for its products: a transposed weight, say.
+    arranged: Bytes,
 }
 
 /// Floats that grow to the largest need: the first step of a kind allocates, no later one does.
@@ -70,7 +69,7 @@ struct Bytes(Option<Buffer>);
 impl Bytes {
     fn of(&mut self, n: usize) -> &mut [u8] {
         if self.0.as_ref().is_none_or(|held| held.len() < n) {
-            self.0 = Some(Buffer::zeroed(n).expect("memory for one transposed weight"));
+            self.0 = Some(Buffer::zeroed(n).expect("memory for one op's operands"));
         }
         &mut self.0.as_mut().expect("just made").bytes()[..n]
     }
@@ -79,8 +78,8 @@ impl Bytes {
 impl Cpu {
     /// The CPU with so many threads, on a path.
     pub fn new(threads: usize, isa: Isa) -> Self {
-        let (partial, logits, turned) = (Floats::default(), Floats::default(), Bytes::default());
-        Cpu { memory: Memory::default(), pool: Pool::new(threads), isa, partial, logits, turned }
+        let (partial, logits, arranged) = (Floats::default(), Floats::default(), Bytes::default());
+        Cpu { memory: Memory::default(), pool: Pool::new(threads), isa, partial, logits, arranged }
     }
 
     /// The CPU with all of the machine's threads, on its best path or the one that the environment forces.
@@ -208,7 +207,7 @@ impl Ops for Cpu {
         lse_th: &Tensor,
         dqkv_tn: &Tensor,
     ) {
-        attention_backward::attention_backward(self, heads, dout_tn, qkv_tn, first_t, out_tn, lse_th, dqkv_tn);
+        attention::attention_backward(self, heads, dout_tn, qkv_tn, first_t, out_tn, lse_th, dqkv_tn);
     }
     fn attend_cache(
         &mut self,

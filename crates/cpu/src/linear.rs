@@ -61,7 +61,7 @@ pub(crate) fn linear_backward(
     let dx = Store { to: Target::write(&mut access, dx_tk), width: k, expert_step: 0, on: Addend::None };
     let dw = Store { to: Target::write(&mut access, dw_nk), width: k, expert_step: 0, on: Addend::Present };
     let (pool, isa, groups) = (&mut cpu.pool, cpu.isa, Groups::One(t));
-    let turned = packed::transpose(pool, isa, &w.shape, matrix, 0, cpu.turned.of(packed::transposed_bytes(&w.shape)));
+    let turned = packed::transpose(pool, isa, &w.shape, matrix, 0, cpu.arranged.of(packed::transposed_bytes(&w.shape)));
     forward(pool, isa, &[(dy, turned)], groups, k, PANEL, &dx);
     weight_gradient(pool, isa, &[dy], x, w.shape.dtype == DType::Bf16, n, k, groups, &dw);
 }

@@ -240,9 +240,8 @@ impl Kernel for TransposePairs<'_> {
         // of 16.
         unsafe {
             for n in (0..depth).step_by(PANEL) {
-                let to = |side: usize| {
-                    out.at(2 * ((expert * panels + first + side) * depth + n) * PANEL).cast::<bf16>()
-                };
+                let to =
+                    |side: usize| out.at(2 * ((expert * panels + first + side) * depth + n) * PANEL).cast::<bf16>();
                 let sides = (panels - first).min(2);
                 if n >= shape.inputs {
                     (0..sides).for_each(|side| std::ptr::write_bytes(to(side), 0, PANEL * PANEL));

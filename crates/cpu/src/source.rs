@@ -213,13 +213,7 @@ impl<'a> Rows<'a> {
     /// # Safety
     /// `out` has room for `depth` x 16 elements; rows and columns are inside.
     #[inline(always)]
-    pub unsafe fn copy_pairs<S: Simd>(
-        &self,
-        rows: Range<usize>,
-        columns: Range<usize>,
-        out: *mut bf16,
-        depth: usize,
-    ) {
+    pub unsafe fn copy_pairs<S: Simd>(&self, rows: Range<usize>, columns: Range<usize>, out: *mut bf16, depth: usize) {
         let n = columns.len();
         // SAFETY: the caller's; `n` lanes of a row are inside it.
         unsafe {

@@ -241,7 +241,7 @@ pub trait Ops {
 
     /// Causal attention inside documents: row t sees rows `first[t]..=t` (I32 [T], never descending, constant in a
     /// document). Scores are scaled by 1 / sqrt(C). out compute [T, H C]; lse state [T, H] is the logarithm of
-    /// each softmax's denominator.
+    /// each softmax's denominator. A device may round the softmax's weights, and their gradients, to compute.
     fn attention(&mut self, heads: Heads, qkv_tn: &Tensor, first_t: &Tensor, out_tn: &Tensor, lse_th: &Tensor);
     /// Gradient of queries, keys and values: dout and dqkv compute.
     fn attention_backward(

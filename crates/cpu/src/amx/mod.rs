@@ -56,7 +56,9 @@ impl Tiles {
     pub unsafe fn configure() -> Self {
         #[cfg(not(tile_timing))]
         // SAFETY: reads 64 bytes of a constant; the caller answers for the instruction.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &FULL, options(nostack)) };
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &FULL, options(nostack))
+        };
         Tiles(())
     }
 
@@ -182,6 +184,8 @@ impl Drop for Tiles {
     fn drop(&mut self) {
         #[cfg(not(tile_timing))]
         // SAFETY: a Tiles exists only where tile instructions run.
-        unsafe { asm!("tilerelease", options(nomem, nostack)) };
+        unsafe {
+            asm!("tilerelease", options(nomem, nostack))
+        };
     }
 }

@@ -46,14 +46,7 @@ unsafe fn results(rows: usize, panels: usize, c: *mut f32, c_step: usize) {
     }
 }
 
-pub unsafe fn two_by_two(
-    depth: usize,
-    a: *const bf16,
-    a_step: usize,
-    b: [*const bf16; 2],
-    c: *mut f32,
-    c_step: usize,
-) {
+pub unsafe fn two_by_two(depth: usize, a: *const bf16, a_step: usize, b: [*const bf16; 2], c: *mut f32, c_step: usize) {
     unsafe {
         quiet();
         let (mut b0, mut b1) = (b[0], b[1]);

@@ -1,6 +1,8 @@
 //! `y = x w^T`.
 
 use super::{Groups, Place, block};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::amx::Tiles;
 use crate::epilogue::Epilogue;
 use crate::isa::Isa;
 use crate::kernel::{Left, Right, multiply, multiply_pairs, widen_panel};
@@ -206,6 +208,7 @@ unsafe fn on_tiles<S: Simd>(
     // SAFETY: scratch holds TILE_ROWS x TILE_PASS bf16, and two tiles' rows more; packed weights are padded to whole
     // tiles; rows read in place are there up to whole pairs of tiles; the rest is the caller's.
     unsafe {
+        let tiles = Tiles::configure();
         for k in (0..w.depth).step_by(TILE_PASS) {
             let depth = (w.depth - k).min(TILE_PASS);
             let padded = depth.next_multiple_of(TILE_DEPTH);
@@ -218,7 +221,7 @@ unsafe fn on_tiles<S: Simd>(
                 }
             };
             let panel = |p: usize| w.bf16_panel(place.expert, first + p, k);
-            super::tiles::block(rows, panels, padded, a, a_step, panel, scratch.c(), step, fresh);
+            super::tiles::block(&tiles, rows, panels, padded, a, a_step, panel, scratch.c(), step, fresh);
             fresh = false;
         }
     }

@@ -11,6 +11,8 @@ mod tiles;
 mod weight_gradient;
 
 pub use forward::forward;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use tiles::block as tile_block;
 pub use weight_gradient::weight_gradient;
 
 use std::ops::Range;

@@ -9,8 +9,9 @@ use half::bf16;
 /// apart). Two panels stay in the first-level cache while all rows pass.
 ///
 /// # Safety
-/// `a` and `c` have room for rows rounded up to 32, tiles are there, and panels hold `depth` inputs.
+/// `a` and `c` have room for rows rounded up to 32, and panels hold `depth` inputs.
 pub unsafe fn block(
+    tiles: &Tiles,
     rows: usize,
     panels: usize,
     depth: usize,
@@ -23,7 +24,6 @@ pub unsafe fn block(
 ) {
     // SAFETY: the caller's. Rows past the last one are stale numbers whose results nobody reads.
     unsafe {
-        let tiles = Tiles::configure();
         let steps = depth / TILE_DEPTH;
         for p in (0..panels).step_by(2) {
             for row in (0..rows).step_by(32) {

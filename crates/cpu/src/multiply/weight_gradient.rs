@@ -1,6 +1,8 @@
 //! `dw = dy^T x`.
 
 use super::{Groups, Place, block};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::amx::Tiles;
 use crate::epilogue::Epilogue;
 use crate::isa::Isa;
 use crate::kernel::{Left, Right, multiply};
@@ -157,7 +159,8 @@ impl<E> WeightGradient<'_, E> {
                 self.x.copy_pairs::<S>(over.clone(), columns, b.add(p * depth * PANEL), depth);
             }
             let panel = |p: usize| b.add(p * depth * PANEL).cast_const();
-            super::tiles::block(self.place.rows.len(), panels, depth, a, depth, panel, c, step, fresh);
+            let tiles = Tiles::configure();
+            super::tiles::block(&tiles, self.place.rows.len(), panels, depth, a, depth, panel, c, step, fresh);
         }
     }
 }

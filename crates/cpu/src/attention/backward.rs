@@ -1,67 +1,34 @@
-//! Gradients of attention, in two passes over the same blocks: one gathers the gradient of each block of queries, the
+//! Gradients of attention on vectors, in two passes over the same blocks: one gathers the gradient of each block of queries, the
 //! other those of each block of keys and values. Both compute the weights anew from the kept denominators, so nothing
 //! of size T x T is kept, and no two tasks add to one place.
 
-use crate::Cpu;
-use crate::attention::{Blocks, KEYS, Layout, QUERIES, copy_head, hide, scale_rows, scores, transpose_head, visible};
-use crate::epilogue::Target;
+use super::forward::{Blocks, KEYS, QUERIES, copy_head, scale_rows, scores, transpose_head};
+use super::{Pass, hide, visible};
+use crate::isa::Isa;
 use crate::kernel::{Left, Right, multiply};
+use crate::pool::Pool;
 use crate::scratch::PANEL;
 use crate::simd::{self, Kernel, Simd};
-use crate::source::{Data, Rows};
-use moeworks_ops::{Heads, Tensor};
 use std::ops::Range;
 
-pub(crate) fn attention_backward(
-    cpu: &mut Cpu,
-    heads: Heads,
-    dout_tn: &Tensor,
-    qkv_tn: &Tensor,
-    first_t: &Tensor,
-    out_tn: &Tensor,
-    lse_th: &Tensor,
-    dqkv_tn: &Tensor,
-) {
-    let mut access = cpu.memory.access();
-    let (first, isa) = (access.read::<i32>(first_t), cpu.isa);
-    let (rows, wide) = (first.len(), heads.query * heads.width);
-    assert_eq!((qkv_tn.len(), dqkv_tn.len()), (rows * heads.row(), rows * heads.row()));
-    assert_eq!((dout_tn.len(), out_tn.len(), lse_th.len()), (rows * wide, rows * wide, rows * heads.query));
-    let pass = Pass {
-        layout: Layout::new(heads),
-        qkv: Rows::plain(Data::read(&mut access, qkv_tn), heads.row()),
-        dout: Rows::plain(Data::read(&mut access, dout_tn), wide),
-        out: Rows::plain(Data::read(&mut access, out_tn), wide),
-        lse: access.read(lse_th),
-        first,
-        dqkv: Target::write(&mut access, dqkv_tn),
-    };
+/// The op on vectors.
+pub(super) fn run(pool: &mut Pool, isa: Isa, pass: &Pass) {
+    let (rows, heads) = (pass.first.len(), pass.layout.heads);
     let blocks = rows.div_ceil(QUERIES);
-    cpu.pool.run(blocks * heads.query, &|task, scratch| {
+    pool.run(blocks * heads.query, &|task, scratch| {
         let (block, head) = (blocks - 1 - task / heads.query, task % heads.query);
         let queries = block * QUERIES..((block + 1) * QUERIES).min(rows);
         let blocks = scratch.attention(heads.width);
         // SAFETY: every task has its own queries and head.
-        unsafe { simd::run(isa.vector(), OfQueries { pass: &pass, head, queries, blocks }) }
+        unsafe { simd::run(isa.vector(), OfQueries { pass, head, queries, blocks }) }
     });
-    cpu.pool.run(rows.div_ceil(KEYS) * heads.kv, &|task, scratch| {
+    pool.run(rows.div_ceil(KEYS) * heads.kv, &|task, scratch| {
         let (block, group) = (task / heads.kv, task % heads.kv);
         let keys = block * KEYS..((block + 1) * KEYS).min(rows);
         let blocks = scratch.attention(heads.width);
         // SAFETY: every task has its own keys and head.
-        unsafe { simd::run(isa.vector(), OfKeys { pass: &pass, group, keys, blocks }) }
+        unsafe { simd::run(isa.vector(), OfKeys { pass, group, keys, blocks }) }
     });
-}
-
-/// What both passes read, and where they write.
-struct Pass<'a> {
-    layout: Layout,
-    qkv: Rows<'a>,
-    dout: Rows<'a>,
-    out: Rows<'a>,
-    lse: &'a [f32],
-    first: &'a [i32],
-    dqkv: Target,
 }
 
 /// Queries of one head, brought in once a block.
@@ -75,10 +42,6 @@ struct Queries {
 }
 
 impl Pass<'_> {
-    fn scale(&self) -> f32 {
-        1.0 / (self.layout.heads.width as f32).sqrt()
-    }
-
     /// # Safety
     /// `q` and `dout` have room for QUERIES rows.
     #[inline(always)]
@@ -129,25 +92,8 @@ impl Pass<'_> {
                     S::store(dp.add(j), S::mul(weight, S::sub(S::load(dp.add(j)), delta)));
                 }
                 let seen = visible(self.first[t] as usize, t, keys);
-                hide(p, &seen, keys.len(), 0.0);
-                hide(dp, &seen, keys.len(), 0.0);
-            }
-        }
-    }
-
-    /// # Safety
-    /// `from` holds the rows, padded; rows and columns of the target are this task's own.
-    #[inline(always)]
-    unsafe fn store<S: Simd>(&self, from: *const f32, rows: Range<usize>, columns: Range<usize>, scale: f32) {
-        // SAFETY: the caller's.
-        unsafe {
-            let factor = S::splat(scale);
-            for (i, t) in rows.enumerate() {
-                for c in (0..columns.len()).step_by(S::LANES) {
-                    let n = (columns.len() - c).min(S::LANES);
-                    let v = S::mul(factor, S::load(from.add(i * self.layout.padded + c)));
-                    self.dqkv.store::<S>(t * self.qkv.width + columns.start + c, v, n);
-                }
+                hide::<S>(p, &seen, keys.len(), 0.0);
+                hide::<S>(dp, &seen, keys.len(), 0.0);
             }
         }
     }
@@ -189,7 +135,7 @@ impl Kernel for OfQueries<'_> {
                 multiply::<S>(n, padded / PANEL, keys.len(), a, b, dq, padded, fresh);
                 fresh = false;
             }
-            pass.store::<S>(dq, queries, layout.query(head), pass.scale());
+            pass.store::<S>(dq, padded, queries, layout.query(head), pass.scale());
         }
     }
 }
@@ -239,8 +185,8 @@ impl Kernel for OfKeys<'_> {
                 }
             }
             // The scale is in the queries already.
-            pass.store::<S>(dk, keys.clone(), layout.key(group), 1.0);
-            pass.store::<S>(dv, keys, layout.value(group), 1.0);
+            pass.store::<S>(dk, padded, keys.clone(), layout.key(group), 1.0);
+            pass.store::<S>(dv, padded, keys, layout.value(group), 1.0);
         }
     }
 }

@@ -1,15 +1,16 @@
-//! Causal attention in training: blocks of queries against blocks of keys, softmax kept up as keys pass by, no T x T
-//! matrix (flash attention, arXiv 2205.14135).
+//! Attention on vectors, in f32 whatever the activations are.
 
-use crate::Cpu;
+use super::{Layout, hide, visible};
 use crate::epilogue::Target;
+use crate::isa::Isa;
 use crate::kernel::{Left, Right, multiply};
+use crate::pool::Pool;
 use crate::scratch::PANEL;
 use crate::shared::Shared;
 use crate::simd::{self, Kernel, Simd};
-use crate::source::{Data, Rows};
+use crate::source::Rows;
+use moeworks_ops::Heads;
 use moeworks_ops::buffer::Buffer;
-use moeworks_ops::{Heads, Tensor};
 use std::ops::Range;
 
 /// Queries of a block.
@@ -43,37 +44,6 @@ impl Blocks {
         assert!(4 * self.next <= self.buffer.len());
         // SAFETY: inside the buffer.
         unsafe { self.buffer.start().cast::<f32>().add(at) }
-    }
-}
-
-/// Heads of a row of `qkv`.
-#[derive(Clone, Copy)]
-pub(crate) struct Layout {
-    pub(crate) heads: Heads,
-    /// Width of a head, padded to whole panels.
-    pub(crate) padded: usize,
-}
-
-impl Layout {
-    pub(crate) fn new(heads: Heads) -> Self {
-        Layout { heads, padded: heads.width.next_multiple_of(PANEL) }
-    }
-
-    fn columns(&self, head: usize) -> Range<usize> {
-        head * self.heads.width..(head + 1) * self.heads.width
-    }
-    pub(crate) fn query(&self, h: usize) -> Range<usize> {
-        self.columns(h)
-    }
-    pub(crate) fn key(&self, g: usize) -> Range<usize> {
-        self.columns(self.heads.query + g)
-    }
-    pub(crate) fn value(&self, g: usize) -> Range<usize> {
-        self.columns(self.heads.query + self.heads.kv + g)
-    }
-    /// The key-value head of a query head.
-    pub(crate) fn group(&self, h: usize) -> usize {
-        h * self.heads.kv / self.heads.query
     }
 }
 
@@ -134,23 +104,11 @@ pub(crate) unsafe fn scores<S: Simd>(
     unsafe { multiply::<S>(queries, keys.div_ceil(PANEL), padded, a, b, out, KEYS, true) }
 }
 
-pub(crate) fn attention(
-    cpu: &mut Cpu,
-    heads: Heads,
-    qkv_tn: &Tensor,
-    first_t: &Tensor,
-    out_tn: &Tensor,
-    lse_th: &Tensor,
-) {
-    let mut access = cpu.memory.access();
-    let (qkv, first) = (Data::read(&mut access, qkv_tn), access.read::<i32>(first_t));
-    let (out, lse) = (Target::write(&mut access, out_tn), Shared::new(access.write::<f32>(lse_th)));
-    let (rows, isa) = (first.len(), cpu.isa);
-    assert_eq!(qkv_tn.len(), rows * heads.row());
-    assert_eq!((out_tn.len(), lse_th.len()), (rows * heads.query * heads.width, rows * heads.query));
-    let qkv = Rows::plain(qkv, heads.row());
+/// The op on vectors: `first` and the output's rows are as in [`super::attention`].
+pub(super) fn run(pool: &mut Pool, isa: Isa, heads: Heads, qkv: Rows, first: &[i32], out: Target, lse: Shared<f32>) {
+    let rows = first.len();
     let blocks = rows.div_ceil(QUERIES);
-    cpu.pool.run(blocks * heads.query, &|task, scratch| {
+    pool.run(blocks * heads.query, &|task, scratch| {
         // The longest blocks come first, so that the last task is a short one.
         let (block, head) = (blocks - 1 - task / heads.query, task % heads.query);
         let queries = block * QUERIES..((block + 1) * QUERIES).min(rows);
@@ -221,14 +179,6 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// Keys of a block that query `t` sees, counted from the block's start.
-#[inline(always)]
-pub(crate) fn visible(first: usize, t: usize, keys: &Range<usize>) -> Range<usize> {
-    let start = first.clamp(keys.start, keys.end) - keys.start;
-    let end = (t + 1).clamp(keys.start, keys.end) - keys.start;
-    start..end.max(start)
-}
-
 /// Multiplies `n` floats (a multiple of 16) in place.
 ///
 /// # Safety
@@ -253,7 +203,7 @@ pub(crate) unsafe fn scale_rows<S: Simd>(x: *mut f32, n: usize, factor: f32) {
 unsafe fn accumulate<S: Simd>(row: *mut f32, seen: Range<usize>, keys: usize, most: &mut f32, sum: &mut f32) -> f32 {
     // SAFETY: the caller's.
     unsafe {
-        hide(row, &seen, keys, f32::NEG_INFINITY);
+        hide::<S>(row, &seen, keys, f32::NEG_INFINITY);
         if seen.is_empty() {
             std::ptr::write_bytes(row, 0, keys);
             return 1.0;
@@ -269,24 +219,12 @@ unsafe fn accumulate<S: Simd>(row: *mut f32, seen: Range<usize>, keys: usize, mo
             let e = S::exp(S::sub(S::load(row.add(i)), m));
             S::store(row.add(i), e);
         }
-        hide(row, &seen, keys, 0.0);
+        hide::<S>(row, &seen, keys, 0.0);
         for i in (0..keys).step_by(S::LANES) {
             total = S::add(total, S::load(row.add(i)));
         }
         *sum = *sum * factor + S::sum(total);
         *most = now;
         factor
-    }
-}
-
-/// Overwrites what is not `seen` of a row of `keys`, up to whole panels.
-///
-/// # Safety
-/// `row` holds `keys` rounded up to whole panels.
-#[inline(always)]
-pub(crate) unsafe fn hide(row: *mut f32, seen: &Range<usize>, keys: usize, value: f32) {
-    for i in (0..seen.start).chain(seen.end..keys.next_multiple_of(PANEL)) {
-        // SAFETY: the caller's.
-        unsafe { *row.add(i) = value };
     }
 }
