@@ -1,17 +1,25 @@
-//! Logits and cross-entropy, a few rows at a time: the gradient is taken while the logits are still there.
+//! Logits and cross-entropy in two passes over the vocabulary, neither of which keeps logits: the first reduces each
+//! block of them to maxima and sums while it is in the cache, the second computes them again, a range of the vocabulary
+//! at a time, as gradients. All rows pass each range at once, so every weight's gradient is written once.
 
 use crate::Cpu;
-use crate::epilogue::{Addend, Store, Target};
+use crate::epilogue::{Addend, Epilogue, Store, Target};
 use crate::multiply::{Groups, forward, weight_gradient};
+use crate::narrow;
 use crate::packed::{self, Packed};
 use crate::scratch::PANEL;
 use crate::shared::Shared;
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::Simd;
 use crate::source::{Data, Rows};
-use moeworks_ops::{ClassifierGradient, DType, Matrix, Tensor};
+use moeworks_ops::{ClassifierGradient, DType, Matrix, MatrixShape, Tensor};
+use std::ops::Range;
 
-/// Logits held at once (8 MiB of f32).
-const LOGITS: usize = 2 << 20;
+/// Bytes of the logits' gradients that are held at once.
+const HELD: usize = 32 << 20;
+/// Rows of one task that brings parts together.
+const ROWS: usize = 64;
+/// Ids whose maximum and sum are one part: blocks are whole parts, so that the order of a sum does not depend on them.
+const PART: usize = 256;
 
 pub(crate) fn classifier(
     cpu: &mut Cpu,
@@ -25,108 +33,206 @@ pub(crate) fn classifier(
     let (v, d, rows) = (w.shape.outputs, w.shape.inputs, targets_t.len());
     let (isa, rounded) = (cpu.isa, w.shape.dtype == DType::Bf16);
     assert_eq!((x_td.len(), nll_t.len()), (rows * d, rows));
+    let on = gradient.map(|g| Addend::of_gradient(&mut cpu.memory, &g.dw_vd));
     let mut access = cpu.memory.access();
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let x = Rows::plain(Data::read(&mut access, x_td), d);
     let targets = access.read::<i32>(targets_t);
     let nll = Shared::new(access.write::<f32>(nll_t));
-    let best = best_t.map(|t| {
-        assert_eq!(t.len(), rows);
-        Shared::new(access.write::<i32>(t))
-    });
-    let gradient = gradient.map(|g| {
-        assert_eq!((g.dx_td.len(), g.dw_vd.len()), (rows * d, v * d));
-        (g.scale as f32, Target::write(&mut access, &g.dx_td), Target::write(&mut access, &g.dw_vd))
-    });
-    let turned = cpu.arranged.of(if gradient.is_some() { packed::transposed_bytes(&w.shape) } else { 0 });
-    let turned = gradient.is_some().then(|| packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, turned));
-    let chunk = (LOGITS / v).clamp(1, rows);
-    let logits = cpu.logits.of(chunk * v);
-    for start in (0..rows).step_by(chunk) {
-        let n = chunk.min(rows - start);
-        let here = x.from(start);
-        let to = Target::F32(Shared::new(logits));
-        let store = Store { to, width: v, expert_step: 0, on: Addend::None };
-        forward(&mut cpu.pool, isa, &[(here, matrix)], Groups::One(n), v, PANEL, &store);
-        let all = Shared::new(logits);
-        let scale = gradient.as_ref().map(|g| g.0);
-        cpu.pool.run(n, &|row, _| {
-            // SAFETY: every task has its own row.
+
+    let parts = v.div_ceil(PART);
+    let (lse, rest) = cpu.partial.of(rows * (2 + 3 * parts)).split_at_mut(rows);
+    let (target_logits, rest) = rest.split_at_mut(rows);
+    let (most, rest) = rest.split_at_mut(rows * parts);
+    let (sums, best) = rest.split_at_mut(rows * parts);
+    let reduce = Reduce {
+        targets,
+        parts,
+        target_logits: Shared::new(target_logits),
+        most: Shared::new(most),
+        sums: Shared::new(sums),
+        best: best_t.is_some().then(|| Shared::new(best)),
+    };
+    forward(&mut cpu.pool, isa, &[(x, matrix)], Groups::One(rows), v, PART, &reduce);
+    let denominators = Shared::new(lse);
+    cpu.pool.run(rows.div_ceil(ROWS), &|task, _| {
+        for t in task * ROWS..((task + 1) * ROWS).min(rows) {
+            let part = t * parts..(t + 1) * parts;
+            let (most, sums) = (&most[part.clone()], &sums[part.clone()]);
+            let largest = most.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f32 = most.iter().zip(sums).map(|(m, s)| s * (m - largest).exp()).sum();
+            let lse = largest + sum.ln();
+            // SAFETY: every task has its own rows.
             unsafe {
-                let logits = all.slice(row * v, v);
-                let target = targets[start + row];
-                let (loss, likeliest) = simd::run(isa.vector(), Loss { logits, target, scale, best: best.is_some() });
-                *nll.at(start + row) = loss;
-                if let Some(best) = best {
-                    *best.at(start + row) = likeliest;
+                *denominators.at(t) = lse;
+                *nll.at(t) = if targets[t] < 0 { 0.0 } else { lse - target_logits[t] };
+            }
+        }
+    });
+    if let Some(best_t) = best_t {
+        for (t, likeliest) in access.write::<i32>(best_t).iter_mut().enumerate() {
+            let most = &most[t * parts..(t + 1) * parts];
+            let first = (0..parts).reduce(|a, b| if most[b] > most[a] { b } else { a }).unwrap_or(0);
+            *likeliest = (first * PART) as i32 + best[t * parts + first] as i32;
+        }
+    }
+
+    let (Some(gradient), Some(on)) = (gradient, on) else { return };
+    assert_eq!((gradient.dx_td.len(), gradient.dw_vd.len()), (rows * d, v * d));
+    let dw = Target::write(&mut access, &gradient.dw_vd);
+    let dx = Target::write(&mut access, &gradient.dx_td);
+    let size = w.shape.dtype.size();
+    let most_at_once = (HELD / (rows * size) / 512 * 512).max(512);
+    let range = v.div_ceil(v.div_ceil(most_at_once)).next_multiple_of(PART);
+    let whole = MatrixShape { outputs: range.min(v), ..w.shape };
+    let held = (rows * range).next_multiple_of(PANEL);
+    let (turned, dlogits) = cpu.arranged.split(packed::transposed_bytes(&whole), held * size);
+    let dlogits = match rounded {
+        true => Target::Bf16(Shared::new(bytemuck::cast_slice_mut(dlogits))),
+        false => Target::F32(Shared::new(bytemuck::cast_slice_mut(dlogits))),
+    };
+    // Sums over ranges are kept in f32 even where dx is not.
+    let sum = match dx {
+        Target::F32(_) => dx,
+        Target::Bf16(_) => Target::F32(Shared::new(cpu.sums.of(rows * d))),
+    };
+    for first in (0..v).step_by(range) {
+        let shape = MatrixShape { outputs: range.min(v - first), ..w.shape };
+        let part = matrix.outputs(first, &shape);
+        let n = shape.outputs;
+        let spread = Spread { targets, lse, scale: gradient.scale as f32, first, width: n, to: dlogits };
+        forward(&mut cpu.pool, isa, &[(x, part)], Groups::One(rows), n, PANEL, &spread);
+        // SAFETY: the product before has written all of them, and nothing writes them until the next range.
+        let dlogits = Rows::plain(unsafe { dlogits.as_data(rows * n) }, n);
+        let turned = packed::transpose(&mut cpu.pool, isa, &shape, part, 0, turned);
+        let groups = Groups::One(rows);
+        let added = if first == 0 { Addend::None } else { Addend::Present };
+        let store = Store { to: sum, width: d, expert_step: 0, on: added };
+        forward(&mut cpu.pool, isa, &[(dlogits, turned)], groups, d, PANEL, &store);
+        // SAFETY: the rows from `first` on are inside the tensor.
+        let store = Store { to: unsafe { dw.from(first * d) }, width: d, expert_step: 0, on };
+        weight_gradient(&mut cpu.pool, isa, &[dlogits], x, rounded, n, d, groups, &store);
+    }
+    if let (Target::F32(sum), Target::Bf16(dx)) = (sum, dx) {
+        // SAFETY: both hold all rows, and no task is running.
+        unsafe { narrow::round(&mut cpu.pool, isa, sum.slice(0, rows * d), dx.slice(0, rows * d)) };
+    }
+}
+
+/// Takes logits and leaves each part's maximum, the sum of exponentials below it, and where it is.
+struct Reduce<'a> {
+    targets: &'a [i32],
+    parts: usize,
+    target_logits: Shared<f32>,
+    most: Shared<f32>,
+    sums: Shared<f32>,
+    /// Places are small enough for f32 to hold.
+    best: Option<Shared<f32>>,
+}
+
+/// The first `n` lanes; minus infinity in the others.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+unsafe fn load_or_least<S: Simd>(p: *const f32, n: usize) -> S::V {
+    // SAFETY: the caller's.
+    unsafe {
+        if n >= S::LANES {
+            return S::load(p);
+        }
+        let mut lanes = [f32::NEG_INFINITY; 16];
+        S::store_part(lanes.as_mut_ptr(), S::load_part(p, n), n);
+        S::load(lanes.as_ptr())
+    }
+}
+
+impl Epilogue for Reduce<'_> {
+    fn overwrites(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    unsafe fn take<S: Simd>(
+        &self,
+        _: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: *const f32,
+        step: usize,
+    ) {
+        // SAFETY: blocks are whole parts; a row's parts are this call's own.
+        unsafe {
+            for (i, t) in rows.enumerate() {
+                let row = block.add(i * step);
+                if let Ok(target) = usize::try_from(self.targets[t])
+                    && columns.contains(&target)
+                {
+                    *self.target_logits.at(t) = *row.add(target - columns.start);
+                }
+                for start in columns.clone().step_by(PART) {
+                    let (from, n) = (row.add(start - columns.start), (columns.end - start).min(PART));
+                    let mut largest = S::splat(f32::NEG_INFINITY);
+                    for c in (0..n).step_by(S::LANES) {
+                        largest = S::max(largest, load_or_least::<S>(from.add(c), n - c));
+                    }
+                    let most = S::largest(largest);
+                    let (m, mut sum) = (S::splat(most), S::splat(0.0));
+                    for c in (0..n).step_by(S::LANES) {
+                        sum = S::add(sum, S::exp(S::sub(load_or_least::<S>(from.add(c), n - c), m)));
+                    }
+                    let at = t * self.parts + start / PART;
+                    *self.most.at(at) = most;
+                    *self.sums.at(at) = S::sum(sum);
+                    if let Some(best) = self.best {
+                        *best.at(at) = (0..n).find(|c| *from.add(*c) == most).unwrap_or(0) as f32;
+                    }
                 }
             }
-        });
-        if let (Some((_, dx, dw)), Some(turned)) = (gradient, turned) {
-            let dlogits = Rows::plain(Data::F32(&logits[..n * v]), v);
-            let groups = Groups::One(n);
-            // SAFETY: the rows from `start` on are inside the tensor.
-            let to = unsafe { dx.from(start * d) };
-            let store = Store { to, width: d, expert_step: 0, on: Addend::None };
-            forward(&mut cpu.pool, isa, &[(dlogits, turned)], groups, d, PANEL, &store);
-            let store = Store { to: dw, width: d, expert_step: 0, on: Addend::Present };
-            weight_gradient(&mut cpu.pool, isa, &[dlogits], here, rounded, v, d, groups, &store);
         }
     }
 }
 
-/// One row: its loss, and its likeliest id if that is wanted; logits become their gradient if there is a scale, else
-/// their exponentials.
-struct Loss<'a> {
-    logits: &'a mut [f32],
-    target: i32,
-    scale: Option<f32>,
-    best: bool,
+/// Takes logits of the ids from `first` on and stores their gradients.
+struct Spread<'a> {
+    targets: &'a [i32],
+    lse: &'a [f32],
+    scale: f32,
+    first: usize,
+    width: usize,
+    to: Target,
 }
 
-impl Kernel for Loss<'_> {
-    type Output = (f32, i32);
+impl Epilogue for Spread<'_> {
+    fn overwrites(&self) -> bool {
+        true
+    }
+
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) -> (f32, i32) {
-        let v = self.logits.len();
-        let at = self.logits.as_mut_ptr();
-        let whole = v / S::LANES * S::LANES;
-        let target = usize::try_from(self.target).ok();
-        // SAFETY: loads and stores stay inside the row.
+    unsafe fn take<S: Simd>(
+        &self,
+        _: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: *const f32,
+        step: usize,
+    ) {
+        // SAFETY: the block holds whole panels; the row's elements are this call's own.
         unsafe {
-            let mut largest = S::splat(f32::NEG_INFINITY);
-            for i in (0..whole).step_by(S::LANES) {
-                largest = S::max(largest, S::load(at.add(i)));
-            }
-            let mut most = S::largest(largest);
-            self.logits[whole..].iter().for_each(|l| most = most.max(*l));
-            let best = if self.best { self.logits.iter().position(|l| *l == most).unwrap_or(0) } else { 0 };
-            let target_logit = target.map_or(0.0, |t| self.logits[t]);
-            let m = S::splat(most);
-            let mut sums = S::splat(0.0);
-            for i in (0..whole).step_by(S::LANES) {
-                let e = S::exp(S::sub(S::load(at.add(i)), m));
-                S::store(at.add(i), e);
-                sums = S::add(sums, e);
-            }
-            let mut sum = S::sum(sums);
-            for l in &mut self.logits[whole..] {
-                *l = (*l - most).exp();
-                sum += *l;
-            }
-            let loss = target.map_or(0.0, |_| most + sum.ln() - target_logit);
-            if let Some(scale) = self.scale {
-                let factor = if target.is_some() { scale / sum } else { 0.0 };
-                let f = S::splat(factor);
-                for i in (0..whole).step_by(S::LANES) {
-                    S::store(at.add(i), S::mul(f, S::load(at.add(i))));
+            for (i, t) in rows.enumerate() {
+                let (row, to) = (block.add(i * step), t * self.width);
+                let target = usize::try_from(self.targets[t]).ok();
+                let scale = S::splat(if target.is_some() { self.scale } else { 0.0 });
+                let lse = S::splat(self.lse[t]);
+                for c in (columns.start..columns.end).step_by(S::LANES) {
+                    let p = S::exp(S::sub(S::load(row.add(c - columns.start)), lse));
+                    self.to.store::<S>(to + c, S::mul(scale, p), (columns.end - c).min(S::LANES));
                 }
-                self.logits[whole..].iter_mut().for_each(|l| *l *= factor);
-                if let Some(t) = target {
-                    self.logits[t] -= scale;
+                if let Some(c) = target.and_then(|id| id.checked_sub(self.first)).filter(|c| columns.contains(c)) {
+                    let p = (*row.add(c - columns.start) - self.lse[t]).exp();
+                    self.to.store::<S>(to + c, S::splat(self.scale * (p - 1.0)), 1);
                 }
             }
-            (loss, best as i32)
         }
     }
 }

@@ -2,12 +2,16 @@
 
 use crate::shared::Shared;
 use crate::simd::Simd;
+use crate::source::Data;
 use half::bf16;
-use moeworks_ops::{Access, DType, Tensor};
+use moeworks_ops::{Access, DType, Memory, Tensor};
 use std::ops::Range;
 
 /// Receives finished blocks: results of `rows` and `columns` of one expert, in f32, `step` elements from row to row.
 pub trait Epilogue: Sync {
+    /// Whether blocks overwrite what was there, so that even one of zeros counts.
+    fn overwrites(&self) -> bool;
+
     /// Takes a block.
     ///
     /// # Safety
@@ -38,6 +42,20 @@ impl Target {
             DType::F32 => Target::F32(Shared::new(access.write(t))),
             DType::Bf16 => Target::Bf16(Shared::new(access.write(t))),
             other => panic!("this device has f32 and bf16, not {other:?}"),
+        }
+    }
+
+    /// The first `n` elements, to read.
+    ///
+    /// # Safety
+    /// They are inside, and nothing writes them while the result is in use.
+    pub unsafe fn as_data<'a>(self, n: usize) -> Data<'a> {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Target::F32(x) => Data::F32(x.slice(0, n)),
+                Target::Bf16(x) => Data::Bf16(x.slice(0, n)),
+            }
         }
     }
 
@@ -111,6 +129,14 @@ pub enum Addend<'a> {
     Other(&'a [f32]),
 }
 
+impl Addend<'_> {
+    /// What a gradient that is added to is added to: nothing, where it is zero by promise. Whoever asks then writes
+    /// all of it.
+    pub fn of_gradient(memory: &mut Memory, t: &Tensor) -> Self {
+        if memory.take_zero(t) { Addend::None } else { Addend::Present }
+    }
+}
+
 /// Stores results as rows of `width`; experts, where a result is a matrix of each, are `expert_step` apart.
 pub struct Store<'a> {
     /// Where.
@@ -124,6 +150,10 @@ pub struct Store<'a> {
 }
 
 impl Epilogue for Store<'_> {
+    fn overwrites(&self) -> bool {
+        matches!(self.on, Addend::None)
+    }
+
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,

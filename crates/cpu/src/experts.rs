@@ -4,6 +4,7 @@ use crate::Cpu;
 use crate::epilogue::{Addend, Epilogue, Store, Target};
 use crate::isa::Isa;
 use crate::multiply::{Groups, forward, weight_gradient};
+use crate::narrow;
 use crate::packed::{self, Packed};
 use crate::pool::Pool;
 use crate::scratch::PANEL;
@@ -24,6 +25,10 @@ struct Activate {
 }
 
 impl Epilogue for Activate {
+    fn overwrites(&self) -> bool {
+        true
+    }
+
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
@@ -175,97 +180,104 @@ pub(crate) fn down_backward(
     g_rf: &Tensor,
     u_rf: &Tensor,
     h_rf: &Tensor,
-    dh_rf: &Tensor,
     dweights_tk: &Tensor,
     dw_edf: &Tensor,
 ) {
     let (d, f, rows) = (w.shape.outputs, w.shape.inputs, dispatch.token_r.len());
     let (isa, rounded) = (cpu.isa, w.shape.dtype == DType::Bf16);
-    assert_eq!((g_rf.len(), u_rf.len(), h_rf.len(), dh_rf.len()), (rows * f, rows * f, rows * f, rows * f));
+    assert_eq!((g_rf.len(), u_rf.len(), h_rf.len()), (rows * f, rows * f, rows * f));
     assert_eq!((dy_td.dim(1), dw_edf.len()), (d, w.shape.experts * d * f));
-
-    // First the gradient before each row's weight: dy of its token times w.
+    let on = Addend::of_gradient(&mut cpu.memory, dw_edf);
     let mut access = cpu.memory.access();
     let tokens = access.read::<i32>(&dispatch.token_r);
-    let dy = Rows { index: Some(tokens), ..Rows::plain(Data::read(&mut access, dy_td), d) };
-    let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
-    let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
-    let store = Store { to: Target::write(&mut access, dh_rf), width: f, expert_step: 0, on: Addend::None };
-    let turned = cpu.arranged.of(packed::transposed_bytes(&w.shape));
-    let turned = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, turned);
-    forward(&mut cpu.pool, isa, &[(dy, turned)], groups, f, PANEL, &store);
-
-    // Then h anew, the product of both (the gradient of the row's weight), and the row's weight on top.
-    let mut access = cpu.memory.access();
     let (row_of, weights) = (access.read::<i32>(&dispatch.row_tk), access.read::<f32>(&dispatch.weights_tk));
-    let (weight_of_row, dot_of_row) = cpu.partial.of(2 * rows).split_at_mut(rows);
+    let chunks = f.div_ceil(CHUNK);
+    let (weight_of_row, dots) = cpu.partial.of((1 + chunks) * rows).split_at_mut(rows);
     for (row, weight) in row_of.iter().zip(weights) {
         weight_of_row[*row as usize] = *weight;
     }
-    let pass = Reweigh {
-        g: Data::read(&mut access, g_rf),
-        u: Data::read(&mut access, u_rf),
+    let (turned, plain) = cpu.arranged.split(packed::transposed_bytes(&w.shape), narrow::bytes(dy_td));
+    let narrow = narrow::narrow(&mut cpu.pool, isa, &mut access, dy_td, rounded, plain);
+    let dy = Rows { index: Some(tokens), ..narrow.rows(&mut access, d) };
+    let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
+    let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
+    let reweigh = Reweigh {
+        g: Target::write(&mut access, g_rf),
+        u: Target::write(&mut access, u_rf),
         h: Target::write(&mut access, h_rf),
-        dh: Target::write(&mut access, dh_rf),
         weights: weight_of_row,
-        dots: Shared::new(dot_of_row),
+        dots: Shared::new(dots),
         f,
     };
-    cpu.pool.run(rows.div_ceil(ROWS), &|task, _| {
-        let rows = task * ROWS..((task + 1) * ROWS).min(rows);
-        // SAFETY: rows of different tasks differ.
-        unsafe { simd::run(isa.vector(), ReweighRows { pass: &pass, rows }) }
-    });
+    let turned = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, turned);
+    forward(&mut cpu.pool, isa, &[(dy, turned)], groups, f, CHUNK, &reweigh);
     let dweights = access.write::<f32>(dweights_tk);
     for (dweight, row) in dweights.iter_mut().zip(row_of) {
-        *dweight = dot_of_row[*row as usize];
+        *dweight = dots[*row as usize * chunks..][..chunks].iter().sum();
     }
 
     let mut access = cpu.memory.access();
-    let tokens = access.read::<i32>(&dispatch.token_r);
-    let plain = Rows::plain(Data::read(&mut access, dy_td), d);
-    let dy = Rows { index: Some(tokens), scale: Some(weight_of_row), ..plain };
     let h = Rows::plain(Data::read(&mut access, h_rf), f);
+    let tokens = access.read::<i32>(&dispatch.token_r);
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
-    let store = Store { to: Target::write(&mut access, dw_edf), width: f, expert_step: d * f, on: Addend::Present };
+    let dy = Rows { index: Some(tokens), ..narrow.rows(&mut access, d) };
+    let store = Store { to: Target::write(&mut access, dw_edf), width: f, expert_step: d * f, on };
     weight_gradient(&mut cpu.pool, isa, &[dy], h, rounded, d, f, groups, &store);
 }
 
-/// What the pass between the two products of [`down_backward`] reads and writes.
+/// Columns whose products are summed as one part of a row's dot: blocks are whole chunks, so that the order of a sum
+/// does not depend on them.
+const CHUNK: usize = 64;
+
+/// Takes blocks of gradients of hidden rows before the rows' weights: gate and up become their own gradients, hidden
+/// rows are computed anew, times their weights, and their products with the gradient are summed.
 struct Reweigh<'a> {
-    g: Data<'a>,
-    u: Data<'a>,
+    g: Target,
+    u: Target,
     h: Target,
-    dh: Target,
     weights: &'a [f32],
+    /// Parts of each row's dot, a chunk each.
     dots: Shared<f32>,
     f: usize,
 }
 
-struct ReweighRows<'a> {
-    pass: &'a Reweigh<'a>,
-    rows: Range<usize>,
-}
+impl Epilogue for Reweigh<'_> {
+    fn overwrites(&self) -> bool {
+        true
+    }
 
-impl Kernel for ReweighRows<'_> {
-    type Output = ();
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let Reweigh { g, u, h, dh, weights, dots, f } = self.pass;
-        for row in self.rows {
-            // SAFETY: the row's elements are inside and this task's own.
-            unsafe {
-                let (weight, mut dot) = (S::splat(weights[row]), S::splat(0.0));
-                for i in (0..*f).step_by(S::LANES) {
-                    let (n, at) = ((f - i).min(S::LANES), row * f + i);
-                    let gate = g.load_n::<S>(at, n);
-                    let hidden = S::mul(S::mul(gate, S::sigmoid(gate)), u.load_n::<S>(at, n));
-                    let gradient = dh.load::<S>(at, n);
-                    h.store::<S>(at, hidden, n);
-                    dot = S::fma(hidden, gradient, dot);
-                    dh.store::<S>(at, S::mul(weight, gradient), n);
+    unsafe fn take<S: Simd>(
+        &self,
+        _: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: *const f32,
+        step: usize,
+    ) {
+        let Reweigh { g, u, h, weights, dots, f } = self;
+        for (i, row) in rows.enumerate() {
+            for chunk in columns.clone().step_by(CHUNK) {
+                // SAFETY: the block holds whole panels; the row's elements and this chunk's dot are this call's own.
+                unsafe {
+                    let (weight, mut dot) = (S::splat(weights[row]), S::splat(0.0));
+                    for c in (chunk..(chunk + CHUNK).min(columns.end)).step_by(S::LANES) {
+                        let (n, at) = ((columns.end - c).min(S::LANES), row * f + c);
+                        let gradient = S::load(block.add(i * step + c - columns.start));
+                        let (gate, up) = (g.load::<S>(at, n), u.load::<S>(at, n));
+                        let sigmoid = S::sigmoid(gate);
+                        let silu = S::mul(gate, sigmoid);
+                        let hidden = S::mul(silu, up);
+                        dot = S::fma(hidden, gradient, dot);
+                        // silu'(x) = s + silu (1 - s)
+                        let slope = S::fma(silu, S::sub(S::splat(1.0), sigmoid), sigmoid);
+                        let weighted = S::mul(weight, gradient);
+                        g.store::<S>(at, S::mul(S::mul(weighted, up), slope), n);
+                        u.store::<S>(at, S::mul(weighted, silu), n);
+                        h.store::<S>(at, S::mul(weight, hidden), n);
+                    }
+                    *dots.at(row * f.div_ceil(CHUNK) + chunk / CHUNK) = S::sum(dot);
                 }
-                *dots.at(row) = S::sum(dot);
             }
         }
     }
@@ -273,12 +285,11 @@ impl Kernel for ReweighRows<'_> {
 
 pub(crate) fn gate_up_backward(
     cpu: &mut Cpu,
-    dh_rf: &Tensor,
+    dg_rf: &Tensor,
+    du_rf: &Tensor,
     x_td: &Tensor,
     w: &Matrix,
     dispatch: &Dispatch,
-    g_rf: &Tensor,
-    u_rf: &Tensor,
     scratch_rd: &Tensor,
     dx_td: &Tensor,
     dgate_efd: &Tensor,
@@ -286,37 +297,25 @@ pub(crate) fn gate_up_backward(
 ) {
     let (f, d, rows) = (w.shape.outputs, w.shape.inputs, dispatch.token_r.len());
     let (isa, rounded) = (cpu.isa, w.shape.dtype == DType::Bf16);
-    assert_eq!((dh_rf.len(), g_rf.len(), u_rf.len(), scratch_rd.len()), (rows * f, rows * f, rows * f, rows * d));
+    assert_eq!((dg_rf.len(), du_rf.len(), scratch_rd.len()), (rows * f, rows * f, rows * d));
     assert_eq!((dgate_efd.len(), dup_efd.len()), (w.shape.experts * f * d, w.shape.experts * f * d));
 
-    let mut access = cpu.memory.access();
-    let pass = Deactivate {
-        dh: Data::read(&mut access, dh_rf),
-        g: Target::write(&mut access, g_rf),
-        u: Target::write(&mut access, u_rf),
-    };
-    let all = rows * f;
-    const PIECE: usize = 8192;
-    cpu.pool.run(all.div_ceil(PIECE), &|task, _| {
-        let range = task * PIECE..((task + 1) * PIECE).min(all);
-        // SAFETY: pieces of different tasks differ.
-        unsafe { simd::run(isa.vector(), DeactivatePiece { pass: &pass, range }) }
-    });
-
+    let on = [dgate_efd, dup_efd].map(|t| Addend::of_gradient(&mut cpu.memory, t));
     let mut access = cpu.memory.access();
     let tokens = access.read::<i32>(&dispatch.token_r);
-    let dg = Rows::plain(Data::read(&mut access, g_rf), f);
-    let du = Rows::plain(Data::read(&mut access, u_rf), f);
+    let dg = Rows::plain(Data::read(&mut access, dg_rf), f);
+    let du = Rows::plain(Data::read(&mut access, du_rf), f);
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store = Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None };
     let bytes = packed::transposed_bytes(&w.shape);
-    let (first, second) = cpu.arranged.of(2 * bytes).split_at_mut(bytes);
+    let (first, second) = cpu.arranged.split(bytes, bytes);
     let gate = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, first);
     let up = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 1, second);
     forward(&mut cpu.pool, isa, &[(dg, gate), (du, up)], groups, d, PANEL, &store);
     let x = Rows { index: Some(tokens), ..Rows::plain(Data::read(&mut access, x_td), d) };
-    let both = Stacked { to: [dgate_efd, dup_efd].map(|t| Target::write(&mut access, t)), rows: f, width: d };
+    let to = [dgate_efd, dup_efd].map(|t| Target::write(&mut access, t));
+    let both = Stacked { to: [(to[0], on[0]), (to[1], on[1])], rows: f, width: d };
     weight_gradient(&mut cpu.pool, isa, &[dg, du], x, rounded, f, d, groups, &both);
 
     let mut access = cpu.memory.access();
@@ -334,12 +333,16 @@ pub(crate) fn gate_up_backward(
 
 /// Adds blocks to two tensors of matrices, the rows of the second counted on from those of the first.
 struct Stacked {
-    to: [Target; 2],
+    to: [(Target, Addend<'static>); 2],
     rows: usize,
     width: usize,
 }
 
 impl Epilogue for Stacked {
+    fn overwrites(&self) -> bool {
+        self.to.iter().any(|(_, on)| matches!(on, Addend::None))
+    }
+
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
@@ -350,49 +353,16 @@ impl Epilogue for Stacked {
         step: usize,
     ) {
         let expert_step = self.rows * self.width;
-        for (which, to) in self.to.into_iter().enumerate() {
+        for (which, (to, on)) in self.to.into_iter().enumerate() {
             let first = which * self.rows;
             let (start, end) = (rows.start.max(first), rows.end.min(first + self.rows));
             if start < end {
-                let store = Store { to, width: self.width, expert_step, on: Addend::Present };
+                let store = Store { to, width: self.width, expert_step, on };
                 // SAFETY: the caller's; these are some of the block's rows.
                 unsafe {
                     let block = block.add((start - rows.start) * step);
                     store.take::<S>(expert, start - first..end - first, columns.clone(), block, step);
                 }
-            }
-        }
-    }
-}
-
-/// Gate and up in place to their own gradients.
-struct Deactivate<'a> {
-    dh: Data<'a>,
-    g: Target,
-    u: Target,
-}
-
-struct DeactivatePiece<'a> {
-    pass: &'a Deactivate<'a>,
-    range: Range<usize>,
-}
-
-impl Kernel for DeactivatePiece<'_> {
-    type Output = ();
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let Deactivate { dh, g, u } = self.pass;
-        for i in self.range.clone().step_by(S::LANES) {
-            let n = (self.range.end - i).min(S::LANES);
-            // SAFETY: the piece is inside all three and this task's own.
-            unsafe {
-                let (d, gate, up) = (dh.load_n::<S>(i, n), g.load::<S>(i, n), u.load::<S>(i, n));
-                let s = S::sigmoid(gate);
-                let silu = S::mul(gate, s);
-                // silu'(x) = s + silu (1 - s)
-                let slope = S::fma(silu, S::sub(S::splat(1.0), s), s);
-                g.store::<S>(i, S::mul(S::mul(d, up), slope), n);
-                u.store::<S>(i, S::mul(d, silu), n);
             }
         }
     }

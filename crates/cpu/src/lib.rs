@@ -16,6 +16,7 @@ pub mod isa;
 mod kernel;
 mod linear;
 mod multiply;
+mod narrow;
 mod optimizer;
 mod packed;
 mod pool;
@@ -43,8 +44,8 @@ pub struct Cpu {
     isa: Isa,
     /// Partial sums of reductions over rows.
     partial: Floats,
-    /// Logits of a classifier's chunk.
-    logits: Floats,
+    /// Sums that an op keeps in f32 while its result is narrower.
+    sums: Floats,
     /// Operands that one op arranges for its products: a transposed weight, say.
     arranged: Bytes,
 }
@@ -73,13 +74,20 @@ impl Bytes {
         }
         &mut self.0.as_mut().expect("just made").bytes()[..n]
     }
+
+    /// Two parts, both on a cache line.
+    fn split(&mut self, first: usize, second: usize) -> (&mut [u8], &mut [u8]) {
+        let start = first.next_multiple_of(64);
+        let (a, b) = self.of(start + second).split_at_mut(start);
+        (&mut a[..first], b)
+    }
 }
 
 impl Cpu {
     /// The CPU with so many threads, on a path.
     pub fn new(threads: usize, isa: Isa) -> Self {
-        let (partial, logits, arranged) = (Floats::default(), Floats::default(), Bytes::default());
-        Cpu { memory: Memory::default(), pool: Pool::new(threads), isa, partial, logits, arranged }
+        let (partial, sums, arranged) = (Floats::default(), Floats::default(), Bytes::default());
+        Cpu { memory: Memory::default(), pool: Pool::new(threads), isa, partial, sums, arranged }
     }
 
     /// The CPU with all of the machine's threads, on its best path or the one that the environment forces.
@@ -128,7 +136,8 @@ impl Ops for Cpu {
         self.memory.download(from, to);
     }
     fn zero(&mut self, x: &Tensor) {
-        self.memory.zero(x);
+        // A gradient's first addition then overwrites instead.
+        if x.bytes() >= 1 << 16 { self.memory.zero_later(x) } else { self.memory.zero(x) }
     }
 
     fn matrix_bytes(&self, shape: &MatrixShape) -> usize {
@@ -251,18 +260,17 @@ impl Ops for Cpu {
     }
     fn gate_up_backward(
         &mut self,
-        dh_rf: &Tensor,
+        dg_rf: &Tensor,
+        du_rf: &Tensor,
         x_td: &Tensor,
         w: &Matrix,
         dispatch: &Dispatch,
-        g_rf: &Tensor,
-        u_rf: &Tensor,
         scratch_rd: &Tensor,
         dx_td: &Tensor,
         dgate_efd: &Tensor,
         dup_efd: &Tensor,
     ) {
-        experts::gate_up_backward(self, dh_rf, x_td, w, dispatch, g_rf, u_rf, scratch_rd, dx_td, dgate_efd, dup_efd);
+        experts::gate_up_backward(self, dg_rf, du_rf, x_td, w, dispatch, scratch_rd, dx_td, dgate_efd, dup_efd);
     }
     fn down(
         &mut self,
@@ -283,11 +291,10 @@ impl Ops for Cpu {
         g_rf: &Tensor,
         u_rf: &Tensor,
         h_rf: &Tensor,
-        dh_rf: &Tensor,
         dweights_tk: &Tensor,
         dw_edf: &Tensor,
     ) {
-        experts::down_backward(self, dy_td, w, dispatch, g_rf, u_rf, h_rf, dh_rf, dweights_tk, dw_edf);
+        experts::down_backward(self, dy_td, w, dispatch, g_rf, u_rf, h_rf, dweights_tk, dw_edf);
     }
 
     fn classifier(

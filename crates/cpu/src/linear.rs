@@ -3,6 +3,7 @@
 use crate::Cpu;
 use crate::epilogue::{Addend, Epilogue, Store, Target};
 use crate::multiply::{Groups, forward, weight_gradient};
+use crate::narrow;
 use crate::packed::{self, PackPanel, Packed};
 use crate::scratch::{COLUMNS, PANEL};
 use crate::shared::Shared;
@@ -53,17 +54,20 @@ pub(crate) fn linear_backward(
     dx_tk: &Tensor,
     dw_nk: &Tensor,
 ) {
-    let mut access = cpu.memory.access();
     let (n, k, t) = (w.shape.outputs, w.shape.inputs, x_tk.len() / w.shape.inputs);
     assert_eq!((dy_tn.len(), dx_tk.len(), dw_nk.len()), (t * n, t * k, n * k));
-    let (dy, x) = (Rows::plain(Data::read(&mut access, dy_tn), n), Rows::plain(Data::read(&mut access, x_tk), k));
+    let on = Addend::of_gradient(&mut cpu.memory, dw_nk);
+    let (pool, isa, groups, rounded) = (&mut cpu.pool, cpu.isa, Groups::One(t), w.shape.dtype == DType::Bf16);
+    let mut access = cpu.memory.access();
+    let (turned, plain) = cpu.arranged.split(packed::transposed_bytes(&w.shape), narrow::bytes(dy_tn));
+    let dy = narrow::narrow(pool, isa, &mut access, dy_tn, rounded, plain).rows(&mut access, n);
+    let x = Rows::plain(Data::read(&mut access, x_tk), k);
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let dx = Store { to: Target::write(&mut access, dx_tk), width: k, expert_step: 0, on: Addend::None };
-    let dw = Store { to: Target::write(&mut access, dw_nk), width: k, expert_step: 0, on: Addend::Present };
-    let (pool, isa, groups) = (&mut cpu.pool, cpu.isa, Groups::One(t));
-    let turned = packed::transpose(pool, isa, &w.shape, matrix, 0, cpu.arranged.of(packed::transposed_bytes(&w.shape)));
+    let dw = Store { to: Target::write(&mut access, dw_nk), width: k, expert_step: 0, on };
+    let turned = packed::transpose(pool, isa, &w.shape, matrix, 0, turned);
     forward(pool, isa, &[(dy, turned)], groups, k, PANEL, &dx);
-    weight_gradient(pool, isa, &[dy], x, w.shape.dtype == DType::Bf16, n, k, groups, &dw);
+    weight_gradient(pool, isa, &[dy], x, rounded, n, k, groups, &dw);
 }
 
 /// Clamp, rotation and store of queries, keys and values.
@@ -78,6 +82,10 @@ struct Project<'a> {
 }
 
 impl Epilogue for Project<'_> {
+    fn overwrites(&self) -> bool {
+        true
+    }
+
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,

@@ -53,6 +53,12 @@ impl<'a> Packed<'a> {
         Packed { bytes, dtype: shape.dtype, depth: shape.inputs, panels: panels(shape) }
     }
 
+    /// Some outputs of a plain matrix, from `first` (a multiple of 16) on, as a matrix of `shape`.
+    pub fn outputs(&self, first: usize, shape: &MatrixShape) -> Packed<'a> {
+        let start = self.dtype.size() * first / PANEL * self.panel_stride();
+        Packed::new(shape, &self.bytes[start..][..bytes(shape)])
+    }
+
     /// Elements from one panel to the next.
     pub fn panel_stride(&self) -> usize {
         let depth = if self.dtype == DType::Bf16 { self.depth.next_multiple_of(TILE_DEPTH) } else { self.depth };

@@ -60,10 +60,18 @@ impl Kernel for Widen<'_> {
 }
 
 pub(crate) fn embed_backward(cpu: &mut Cpu, ids_t: &Tensor, dx_td: &Tensor, dtable_vd: &Tensor) {
+    let fresh = cpu.memory.take_zero(dtable_vd);
     let mut access = cpu.memory.access();
     let (ids, dx) = (access.read::<i32>(ids_t), access.read::<f32>(dx_td));
     let dtable = Shared::new(access.write::<f32>(dtable_vd));
-    let d = dx_td.dim(1);
+    let (d, all) = (dx_td.dim(1), dtable_vd.len());
+    if fresh {
+        const PIECE: usize = 1 << 16;
+        // SAFETY: pieces of different tasks differ.
+        cpu.pool.run(all.div_ceil(PIECE), &|task, _| unsafe {
+            dtable.slice(task * PIECE, PIECE.min(all - task * PIECE)).fill(0.0);
+        });
+    }
     // Tasks own columns: rows of one token are then added in order, whoever runs them.
     const COLUMNS: usize = 64;
     cpu.pool.run(d.div_ceil(COLUMNS), &|task, _| {
@@ -162,6 +170,7 @@ pub(crate) fn norm_backward(
     dx_td: &Tensor,
     dweight_d: &Tensor,
 ) {
+    let fresh = cpu.memory.take_zero(dx_td);
     let mut access = cpu.memory.access();
     let (dy, x) = (Data::read(&mut access, dy_td), access.read::<f32>(x_td));
     let (weight, stats) = (access.read::<f32>(weight_d), access.read::<f32>(stats_t2));
@@ -177,7 +186,7 @@ pub(crate) fn norm_backward(
         // SAFETY: every task has its own row of partial sums.
         let sums = unsafe { sums.slice(task * d, d) };
         sums.fill(0.0);
-        let kernel = Backward { norm, dy, x, weight, stats, dx, sums, rows };
+        let kernel = Backward { norm, dy, x, weight, stats, dx, fresh, sums, rows };
         // SAFETY: rows of different tasks differ.
         unsafe { simd::run(isa.vector(), kernel) }
     });
@@ -194,6 +203,8 @@ struct Backward<'a> {
     weight: &'a [f32],
     stats: &'a [f32],
     dx: Shared<f32>,
+    /// Whether `dx` is still to be made zero.
+    fresh: bool,
     sums: &'a mut [f32],
     rows: Range<usize>,
 }
@@ -208,6 +219,9 @@ impl Kernel for Backward<'_> {
             for t in self.rows {
                 let row = self.x[t * d..(t + 1) * d].as_ptr();
                 let (mean, scale) = (S::splat(self.stats[2 * t]), S::splat(self.stats[2 * t + 1]));
+                if self.fresh {
+                    self.dx.slice(t * d, d).fill(0.0);
+                }
                 // With g = dy weight: dx = scale (g - mean(g) - normed mean(g normed)), without mean(g) for RMS.
                 let (mut g_sum, mut gn_sum) = (S::splat(0.0), S::splat(0.0));
                 for i in (0..d).step_by(S::LANES) {

@@ -92,16 +92,6 @@ impl<'a> Rows<'a> {
         Rows { data, width, index: None, scale: None }
     }
 
-    /// The rows from `row` on, of plain rows.
-    pub fn from(&self, row: usize) -> Self {
-        let start = row * self.width;
-        let data = match self.data {
-            Data::F32(x) => Data::F32(&x[start..]),
-            Data::Bf16(x) => Data::Bf16(&x[start..]),
-        };
-        Rows { data, ..*self }
-    }
-
     /// The rows themselves, where f32 kernels can read them in place.
     pub fn in_place(&self, rounded: bool) -> Option<&'a [f32]> {
         match self.data {
@@ -207,6 +197,22 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The first `n` elements from `i` on, of a row, times its factor; the other lanes 0.
+    ///
+    /// # Safety
+    /// They are inside.
+    #[inline(always)]
+    unsafe fn scaled<S: Simd>(&self, row: usize, i: usize, n: usize) -> S::V {
+        // SAFETY: the caller's.
+        unsafe {
+            match self.scale {
+                _ if n == 0 => S::splat(0.0),
+                Some(scale) => S::mul(self.data.load_n::<S>(i, n), S::splat(scale[row])),
+                None => self.data.load_n::<S>(i, n),
+            }
+        }
+    }
+
     /// Copies up to 16 columns as a packed panel whose depth runs over the rows: rows two by two, `[depth / 2][16][2]`,
     /// scaled. Zero beyond the columns, and from the last row to `depth` (even).
     ///
@@ -229,14 +235,11 @@ impl<'a> Rows<'a> {
                         }
                     }
                     _ => {
-                        let factor = |row: usize| S::splat(self.scale.map_or(1.0, |s| s[row]));
                         for lane in (0..PANEL).step_by(S::LANES) {
                             let part = n.saturating_sub(lane).min(S::LANES);
-                            let row = |row: usize, from: usize| match part {
-                                0 => S::splat(0.0),
-                                _ => S::mul(self.data.load_n::<S>(from + lane, part), factor(row)),
-                            };
-                            S::store_pairs(to.add(2 * lane), row(even, from_even), row(odd, from_odd));
+                            let first = self.scaled::<S>(even, from_even + lane, part);
+                            let second = self.scaled::<S>(odd, from_odd + lane, part);
+                            S::store_pairs(to.add(2 * lane), first, second);
                         }
                     }
                 }
@@ -244,14 +247,10 @@ impl<'a> Rows<'a> {
             let mut done = rows.len() / 2 * 2;
             if done < rows.len() {
                 let last = rows.end - 1;
-                let factor = S::splat(self.scale.map_or(1.0, |s| s[last]));
                 for lane in (0..PANEL).step_by(S::LANES) {
                     let part = n.saturating_sub(lane).min(S::LANES);
-                    let row = match part {
-                        0 => S::splat(0.0),
-                        _ => S::mul(self.data.load_n::<S>(self.start(last) + columns.start + lane, part), factor),
-                    };
-                    S::store_pairs(out.add(done * PANEL + 2 * lane), row, S::splat(0.0));
+                    let first = self.scaled::<S>(last, self.start(last) + columns.start + lane, part);
+                    S::store_pairs(out.add(done * PANEL + 2 * lane), first, S::splat(0.0));
                 }
                 done += 2;
             }

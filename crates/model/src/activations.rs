@@ -69,8 +69,6 @@ pub struct Gradients {
     pub dattention_tn: Tensor,
     /// Of queries, keys, values (compute [T, (H + 2 G) C]).
     pub dqkv_tn: Tensor,
-    /// Of the experts' hidden rows (compute [R, F]).
-    pub dhidden_rf: Tensor,
     /// Of the chosen experts' weights (state [T, K]).
     pub dweights_tk: Tensor,
     /// Of every expert's probability, by the balance loss (state [E]).
@@ -189,7 +187,6 @@ impl Activations {
             dnormed_td: plan.tensor("gradients of activations", compute, &[t, d]),
             dattention_tn: plan.tensor("gradients of activations", compute, &[t, wide]),
             dqkv_tn: plan.tensor("gradients of activations", compute, &[t, heads.row()]),
-            dhidden_rf: plan.tensor("gradients of activations", compute, &[r, f]),
             dweights_tk: plan.tensor("gradients of activations", state, &[t, k]),
             balance_e: plan.tensor("gradients of activations", state, &[e]),
         });

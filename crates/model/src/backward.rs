@@ -45,12 +45,13 @@ fn feed_forward(
     let of = |p: Parameter| gradients.get(p);
     let (gate, up) = b.kept.as_ref().expect("activations planned for training");
     let dispatch = &b.routing.dispatch;
-    let (dhidden, dweights, dx) = (&g.dhidden_rf, &g.dweights_tk, &g.dnormed_td);
+    let (dweights, dx) = (&g.dweights_tk, &g.dnormed_td);
     let ddown = of(Parameter::Down(l));
-    ops.down_backward(&g.dx_td, &w.down, dispatch, gate, up, &a.hidden_rf, dhidden, dweights, &ddown);
+    ops.down_backward(&g.dx_td, &w.down, dispatch, gate, up, &a.hidden_rf, dweights, &ddown);
     let (dgate, dup) = (of(Parameter::Gate(l)), of(Parameter::Up(l)));
     let scratch = &a.scratch_rd;
-    ops.gate_up_backward(dhidden, &b.ffn_in_td, &w.gate_up, dispatch, gate, up, scratch, dx, &dgate, &dup);
+    // Gate and up are their own gradients by now.
+    ops.gate_up_backward(gate, up, &b.ffn_in_td, &w.gate_up, dispatch, scratch, dx, &dgate, &dup);
     if let Some(router) = &w.router {
         let (normalize, x, balance) = (config.normalize_weights, &b.ffn_in_td, &g.balance_e);
         let drouter = of(Parameter::Router(l));

@@ -9,6 +9,8 @@ use std::marker::PhantomData;
 #[derive(Debug, Default)]
 pub struct Memory {
     regions: Vec<Option<Buffer>>,
+    /// Tensors that are zero by promise only: their bytes are still what they were.
+    zeros: Vec<Tensor>,
 }
 
 impl Memory {
@@ -20,7 +22,7 @@ impl Memory {
 
     /// Gives a reserved region `bytes` zeros, in place of what it had.
     pub fn allocate(&mut self, region: Region, bytes: usize) -> Result<(), OutOfMemory> {
-        self.regions[region.0] = None;
+        self.release(region);
         self.regions[region.0] = Some(Buffer::zeroed(bytes)?);
         Ok(())
     }
@@ -28,6 +30,7 @@ impl Memory {
     /// Frees a region. Its tensors must not be used again (that would panic).
     pub fn release(&mut self, region: Region) {
         self.regions[region.0] = None;
+        self.zeros.retain(|t| t.region != region);
     }
 
     /// Bytes held in all regions.
@@ -48,6 +51,31 @@ impl Memory {
     /// Sets every byte of a tensor to zero.
     pub fn zero(&mut self, x: &Tensor) {
         self.access().write::<u8>(&x.as_bytes()).fill(0);
+    }
+
+    /// Makes a tensor zero without writing it: whoever reads or writes it next finds zeros, and whoever asks by
+    /// [`Memory::take_zero`] may overwrite instead of adding.
+    pub fn zero_later(&mut self, x: &Tensor) {
+        self.settle(x);
+        self.zeros.push(*x);
+    }
+
+    /// Whether all of a tensor is zero by promise. The promise is then gone, and the caller overwrites all of it.
+    pub fn take_zero(&mut self, x: &Tensor) -> bool {
+        let found = self.zeros.iter().position(|z| (z.region, z.offset, z.bytes()) == (x.region, x.offset, x.bytes()));
+        found.map(|at| self.zeros.swap_remove(at)).is_some()
+    }
+
+    /// Keeps the promises that touch a tensor.
+    fn settle(&mut self, x: &Tensor) {
+        let touches = |z: &Tensor| {
+            z.region == x.region && z.offset < x.offset + x.bytes() && x.offset < z.offset + z.bytes()
+        };
+        while let Some(at) = self.zeros.iter().position(touches) {
+            let zero = self.zeros.swap_remove(at);
+            // SAFETY: `locate` checked the bounds, and no access is open while the memory is borrowed mutably.
+            unsafe { std::ptr::write_bytes(self.locate::<u8>(&zero.as_bytes()), 0, zero.bytes()) };
+        }
     }
 
     /// Opens the memory for one op.
@@ -72,7 +100,7 @@ const MOST: usize = 32;
 /// The tensors that one op has taken so far. Hands out slices, and panics when a tensor to be written overlaps
 /// any other one taken: an op's outputs never alias.
 pub struct Access<'a> {
-    memory: *const Memory,
+    memory: *mut Memory,
     taken: [(usize, usize, bool); MOST],
     count: usize,
     unique: PhantomData<&'a mut Memory>,
@@ -95,8 +123,11 @@ impl<'a> Access<'a> {
     }
 
     fn take<T: Element>(&mut self, t: &Tensor, write: bool) -> *mut T {
-        // SAFETY: `memory` comes from a mutable borrow that lives as long as `self`; only shared use is made of it.
-        let start = unsafe { &*self.memory }.locate::<T>(t);
+        // SAFETY: `memory` comes from a mutable borrow that lives as long as `self`. Settling a promise writes only
+        // inside its tensor, of which nothing has been handed out: taking a part would have settled it.
+        let memory = unsafe { &mut *self.memory };
+        memory.settle(t);
+        let start = memory.locate::<T>(t);
         let (from, to) = (start as usize, start as usize + t.bytes());
         for &(a, b, other) in &self.taken[..self.count] {
             assert!(!(write || other) || to <= a || b <= from, "an output overlaps another tensor of its op: {t:?}");
@@ -139,6 +170,22 @@ mod tests {
         let mut access = memory.access();
         access.read::<f32>(&tensor(r, 0, 8));
         access.write::<f32>(&tensor(r, 28, 2));
+    }
+
+    #[test]
+    fn promised_zeros_are_kept_or_taken() {
+        let mut memory = Memory::default();
+        let r = memory.reserve();
+        memory.allocate(r, 64).unwrap();
+        let (all, half) = (tensor(r, 0, 16), tensor(r, 16, 8));
+        memory.access().write::<f32>(&all).fill(1.0);
+        memory.zero_later(&half);
+        assert!(!memory.take_zero(&all), "only a part is zero");
+        assert!(memory.take_zero(&half) && !memory.take_zero(&half), "a promise is taken once");
+        assert_eq!(memory.access().read::<f32>(&all), [1.0; 16], "who takes it overwrites");
+        memory.zero_later(&half);
+        let read: Vec<f32> = memory.access().read::<f32>(&all).to_vec();
+        assert_eq!(read, [[1.0; 4], [0.0; 4], [0.0; 4], [1.0; 4]].concat());
     }
 
     #[test]

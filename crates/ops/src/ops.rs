@@ -297,16 +297,15 @@ pub trait Ops {
         kept: Option<(&Tensor, &Tensor)>,
         h_rf: &Tensor,
     );
-    /// From `dh` (compute [R, F]): `dx` (compute [T, D]) and both weights (state [E, F, D], added to). `g` and `u` are
-    /// overwritten with their own gradients. `scratch` is compute [R, D].
+    /// From the gradients of `g` and `u` (compute [R, F]): `dx` (compute [T, D]) and both weights (state [E, F, D], added
+    /// to). `scratch` is compute [R, D].
     fn gate_up_backward(
         &mut self,
-        dh_rf: &Tensor,
+        dg_rf: &Tensor,
+        du_rf: &Tensor,
         x_td: &Tensor,
         w: &Matrix,
         dispatch: &Dispatch,
-        g_rf: &Tensor,
-        u_rf: &Tensor,
         scratch_rd: &Tensor,
         dx_td: &Tensor,
         dgate_efd: &Tensor,
@@ -323,8 +322,9 @@ pub trait Ops {
         scratch_rd: &Tensor,
         y_td: &Tensor,
     );
-    /// From `dy` (state): `dh` (compute [R, F]), the gradient of the weights (state [T, K]) and `dw` (state
-    /// [E, D, F], added to). The hidden rows are computed anew from `g` and `u` and left in `h`.
+    /// From `dy` (state): the gradient of the weights (state [T, K]) and `dw` (state [E, D, F], added to); `g` and `u`
+    /// are overwritten with their own gradients. The hidden rows are computed anew from them and left in `h`, each
+    /// times its weight.
     fn down_backward(
         &mut self,
         dy_td: &Tensor,
@@ -333,7 +333,6 @@ pub trait Ops {
         g_rf: &Tensor,
         u_rf: &Tensor,
         h_rf: &Tensor,
-        dh_rf: &Tensor,
         dweights_tk: &Tensor,
         dw_edf: &Tensor,
     );

@@ -233,20 +233,19 @@ impl Ops for Profiled<'_> {
 
     fn gate_up_backward(
         &mut self,
-        dh_rf: &Tensor,
+        dg_rf: &Tensor,
+        du_rf: &Tensor,
         x_td: &Tensor,
         w: &Matrix,
         dispatch: &Dispatch,
-        g_rf: &Tensor,
-        u_rf: &Tensor,
         scratch_rd: &Tensor,
         dx_td: &Tensor,
         dgate_efd: &Tensor,
         dup_efd: &Tensor,
     ) {
-        let flops = 8.0 * dh_rf.len() as f64 * w.shape.inputs as f64;
+        let flops = 8.0 * dg_rf.len() as f64 * w.shape.inputs as f64;
         self.timed("gate_up_backward", flops, |inner| {
-            inner.gate_up_backward(dh_rf, x_td, w, dispatch, g_rf, u_rf, scratch_rd, dx_td, dgate_efd, dup_efd)
+            inner.gate_up_backward(dg_rf, du_rf, x_td, w, dispatch, scratch_rd, dx_td, dgate_efd, dup_efd)
         })
     }
 
@@ -271,13 +270,12 @@ impl Ops for Profiled<'_> {
         g_rf: &Tensor,
         u_rf: &Tensor,
         h_rf: &Tensor,
-        dh_rf: &Tensor,
         dweights_tk: &Tensor,
         dw_edf: &Tensor,
     ) {
         let flops = 4.0 * h_rf.len() as f64 * w.shape.outputs as f64;
         self.timed("down_backward", flops, |inner| {
-            inner.down_backward(dy_td, w, dispatch, g_rf, u_rf, h_rf, dh_rf, dweights_tk, dw_edf)
+            inner.down_backward(dy_td, w, dispatch, g_rf, u_rf, h_rf, dweights_tk, dw_edf)
         })
     }
 

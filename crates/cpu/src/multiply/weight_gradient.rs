@@ -16,7 +16,7 @@ use std::ops::Range;
 
 /// `dw = dy^T x` for every expert, over its rows. Several `dy` over the same `x` (gate and up) make one product whose
 /// results lie one below the other: matrices of `dy.len() x outputs` rows and `inputs` columns. With `rounded`, operands
-/// are rounded to bf16 first. Experts without rows are left alone.
+/// are rounded to bf16 first. Experts without rows have zeros.
 pub fn weight_gradient<E: Epilogue>(
     pool: &mut Pool,
     isa: Isa,
@@ -29,8 +29,9 @@ pub fn weight_gradient<E: Epilogue>(
     epilogue: &E,
 ) {
     let all = dy.len() * outputs;
-    let wanted = (4 * pool.threads()).div_ceil(groups.len());
     let tiles = rounded && isa.has_tiles();
+    // On tiles operands are arranged anew for every block: as few blocks as keep all threads at work.
+    let wanted = (if tiles { 1 } else { 4 } * pool.threads()).div_ceil(groups.len());
     let (unit, most, widest) = if tiles { (2 * PANEL, TILE_ROWS, TILE_COLUMNS) } else { (3 * PANEL, ROWS, COLUMNS) };
     let tall = block(all, unit, most, wanted);
     let wide = block(inputs, 2 * PANEL, widest, wanted.div_ceil(all.div_ceil(tall)));
@@ -40,7 +41,7 @@ pub fn weight_gradient<E: Epilogue>(
         let (top, left) = (block / across * tall, block % across * wide);
         let place = Place { expert, rows: top..(top + tall).min(all), columns: left..(left + wide).min(inputs) };
         let over = groups.rows(expert);
-        if over.is_empty() {
+        if over.is_empty() && !epilogue.overwrites() {
             return;
         }
         let kernel = WeightGradient { dy, x, rounded, outputs, over, place, epilogue, scratch, tiles };
@@ -87,6 +88,9 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
         }
         // SAFETY: scratch holds the blocks; operands are inside their tensors by the caller.
         unsafe {
+            if self.over.is_empty() {
+                std::ptr::write_bytes(c, 0, self.place.rows.len() * step);
+            }
             for start in self.over.clone().step_by(pass) {
                 let part = start..(start + pass).min(self.over.end);
                 let fresh = start == self.over.start;

@@ -176,16 +176,16 @@ impl Case for Experts {
         s.ops.down(&again, &down, &dispatch, &residual, &scratch, &residual);
 
         let dy = s.state(&[tokens, d], &cotangents[0].values);
-        let (dh, recomputed) = (s.compute_out(&[rows, f]), s.compute_out(&[rows, f]));
+        let recomputed = s.compute_out(&[rows, f]);
         let dweights = s.state_out(&[tokens, self.top]);
         let dims = [experts, d, f];
         let (dgate, dup, ddown) = (s.accumulator(&dims), s.accumulator(&dims), s.accumulator(&dims));
-        s.ops.down_backward(&dy, &down, &dispatch, &g, &u, &recomputed, &dh, &dweights, &ddown);
+        s.ops.down_backward(&dy, &down, &dispatch, &g, &u, &recomputed, &dweights, &ddown);
         let dx = s.compute_out(&[tokens, d]);
-        s.ops.gate_up_backward(&dh, &x, &gate_up, &dispatch, &g, &u, &scratch, &dx, &dgate, &dup);
+        s.ops.gate_up_backward(&g, &u, &x, &gate_up, &dispatch, &scratch, &dx, &dgate, &dup);
         Outcome {
             outputs: [
-                vec![s.read("y", &y), s.read("y in place", &residual), s.read("h recomputed", &recomputed)],
+                vec![s.read("y", &y), s.read("y in place", &residual), s.read("h recomputed times weights", &recomputed)],
                 kept.to_vec(),
             ]
             .concat(),

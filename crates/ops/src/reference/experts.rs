@@ -127,27 +127,20 @@ pub(super) fn gate_up(
 
 pub(super) fn gate_up_backward(
     r: &mut Reference,
-    dh_rf: &Tensor,
+    dg_rf: &Tensor,
+    du_rf: &Tensor,
     x_td: &Tensor,
     w: &Matrix,
     dispatch: &Dispatch,
-    g_rf: &Tensor,
-    u_rf: &Tensor,
     dx_td: &Tensor,
     dgate_efd: &Tensor,
     dup_efd: &Tensor,
 ) {
     let (f, d) = (w.shape.outputs, w.shape.inputs);
-    let (dh, g, u) = (r.get(dh_rf), r.get(g_rf), r.get(u_rf));
+    let (dg, du) = (r.get_as(w.shape.dtype, dg_rf), r.get_as(w.shape.dtype, du_rf));
     let (x, weight) = (r.get_as(w.shape.dtype, x_td), r.weight(w));
     let (experts, tokens) = rows_of(r, dispatch);
     let (gate, up) = weight.split_at(weight.len() / 2);
-    let dtype = w.shape.dtype;
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let dg: Vec<f64> = (0..dh.len())
-        .map(|i| round(dtype, dh[i] * u[i] * (sigmoid(g[i]) + silu(g[i]) * (1.0 - sigmoid(g[i])))))
-        .collect();
-    let du: Vec<f64> = (0..dh.len()).map(|i| round(dtype, dh[i] * silu(g[i]))).collect();
     let (mut dgate, mut dup, mut dx) = (vec![0.0; gate.len()], vec![0.0; up.len()], vec![0.0; x.len()]);
     for (e, rows) in experts.iter().enumerate() {
         let (hidden, matrix) = (rows.start * f..rows.end * f, e * f * d..(e + 1) * f * d);
@@ -162,8 +155,6 @@ pub(super) fn gate_up_backward(
             }
         }
     }
-    r.set(g_rf, &dg);
-    r.set(u_rf, &du);
     r.set(dx_td, &dx);
     r.add(dgate_efd, &dgate);
     r.add(dup_efd, &dup);
@@ -206,7 +197,6 @@ pub(super) fn down_backward(
     g_rf: &Tensor,
     u_rf: &Tensor,
     h_rf: &Tensor,
-    dh_rf: &Tensor,
     dweights_tk: &Tensor,
     dw_edf: &Tensor,
 ) {
@@ -214,28 +204,35 @@ pub(super) fn down_backward(
     let (dy, weight, g, u) = (r.get_as(w.shape.dtype, dy_td), r.weight(w), r.get(g_rf), r.get(u_rf));
     let (weights, rows_tk) = (r.get(&dispatch.weights_tk), r.indices(&dispatch.row_tk));
     let (experts, tokens) = rows_of(r, dispatch);
-    let h: Vec<f64> = g.iter().zip(&u).map(|(g, u)| round(w.shape.dtype, silu(*g) * u)).collect();
+    let h: Vec<f64> = g.iter().zip(&u).map(|(g, u)| silu(*g) * u).collect();
     let mut weight_of_row = vec![0.0; tokens.len()];
     for (choice, &row) in rows_tk.iter().enumerate() {
         weight_of_row[row] = weights[choice];
     }
-    let (mut dh, mut dot_of_row, mut dw) = (Vec::new(), vec![0.0; tokens.len()], vec![0.0; weight.len()]);
+    let weighted: Vec<f64> =
+        h.iter().enumerate().map(|(i, h)| round(w.shape.dtype, weight_of_row[i / f] * h)).collect();
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let (mut dg, mut du) = (Vec::new(), Vec::new());
+    let (mut dot_of_row, mut dw) = (vec![0.0; tokens.len()], vec![0.0; weight.len()]);
     for (e, rows) in experts.iter().enumerate() {
         let matrix = e * d * f..(e + 1) * d * f;
         let dy = gather(&dy, d, &tokens[rows.clone()]);
         // Before its weight, a row's gradient is dy w; its product with h is the weight's gradient.
         let plain = times(&dy, &weight[matrix.clone()], d, f);
-        let mut weighted = dy;
         for (i, row) in rows.clone().enumerate() {
             dot_of_row[row] = (0..f).map(|j| plain[i * f + j] * h[row * f + j]).sum();
-            dh.extend((0..f).map(|j| weight_of_row[row] * plain[i * f + j]));
-            weighted[i * d..(i + 1) * d].iter_mut().for_each(|v| *v *= weight_of_row[row]);
+            for j in 0..f {
+                let (dh, g, u) = (weight_of_row[row] * plain[i * f + j], g[row * f + j], u[row * f + j]);
+                dg.push(dh * u * (sigmoid(g) + silu(g) * (1.0 - sigmoid(g))));
+                du.push(dh * silu(g));
+            }
         }
-        add_outer(&mut dw[matrix], &weighted, &h[rows.start * f..rows.end * f], d, f);
+        add_outer(&mut dw[matrix], &dy, &weighted[rows.start * f..rows.end * f], d, f);
     }
     let dweights: Vec<f64> = rows_tk.iter().map(|&row| dot_of_row[row]).collect();
-    r.set(h_rf, &h);
-    r.set(dh_rf, &dh);
+    r.set(h_rf, &weighted);
+    r.set(g_rf, &dg);
+    r.set(u_rf, &du);
     r.set(dweights_tk, &dweights);
     r.add(dw_edf, &dw);
 }

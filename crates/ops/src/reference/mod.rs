@@ -233,18 +233,17 @@ impl Ops for Reference {
     }
     fn gate_up_backward(
         &mut self,
-        dh_rf: &Tensor,
+        dg_rf: &Tensor,
+        du_rf: &Tensor,
         x_td: &Tensor,
         w: &Matrix,
         dispatch: &Dispatch,
-        g_rf: &Tensor,
-        u_rf: &Tensor,
         _scratch_rd: &Tensor,
         dx_td: &Tensor,
         dgate_efd: &Tensor,
         dup_efd: &Tensor,
     ) {
-        experts::gate_up_backward(self, dh_rf, x_td, w, dispatch, g_rf, u_rf, dx_td, dgate_efd, dup_efd);
+        experts::gate_up_backward(self, dg_rf, du_rf, x_td, w, dispatch, dx_td, dgate_efd, dup_efd);
     }
     fn down(
         &mut self,
@@ -265,11 +264,10 @@ impl Ops for Reference {
         g_rf: &Tensor,
         u_rf: &Tensor,
         h_rf: &Tensor,
-        dh_rf: &Tensor,
         dweights_tk: &Tensor,
         dw_edf: &Tensor,
     ) {
-        experts::down_backward(self, dy_td, w, dispatch, g_rf, u_rf, h_rf, dh_rf, dweights_tk, dw_edf);
+        experts::down_backward(self, dy_td, w, dispatch, g_rf, u_rf, h_rf, dweights_tk, dw_edf);
     }
 
     fn classifier(

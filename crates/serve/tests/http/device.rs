@@ -107,10 +107,10 @@ impl Ops for GatedDevice {
         route_backward(normalize: bool, dweights: &Tensor, x: &Tensor, w: &Tensor, routing: &Routing,
             balance: &Tensor, z: f64, dx: &Tensor, dw: &Tensor);
         gate_up(x: &Tensor, w: &Matrix, dispatch: &Dispatch, kept: Option<(&Tensor, &Tensor)>, h: &Tensor);
-        gate_up_backward(dh: &Tensor, x: &Tensor, w: &Matrix, dispatch: &Dispatch, g: &Tensor, u: &Tensor,
+        gate_up_backward(dg: &Tensor, du: &Tensor, x: &Tensor, w: &Matrix, dispatch: &Dispatch,
             scratch: &Tensor, dx: &Tensor, dgate: &Tensor, dup: &Tensor);
         down(h: &Tensor, w: &Matrix, dispatch: &Dispatch, residual: &Tensor, scratch: &Tensor, y: &Tensor);
-        down_backward(dy: &Tensor, w: &Matrix, dispatch: &Dispatch, g: &Tensor, u: &Tensor, h: &Tensor, dh: &Tensor,
+        down_backward(dy: &Tensor, w: &Matrix, dispatch: &Dispatch, g: &Tensor, u: &Tensor, h: &Tensor,
             dweights: &Tensor, dw: &Tensor);
         classifier(x: &Tensor, w: &Matrix, targets: &Tensor, nll: &Tensor, best: Option<&Tensor>,
             gradient: Option<&ClassifierGradient>);
