@@ -60,7 +60,8 @@ impl Cpu {
                         let tiles = Tiles::configure();
                         let panels = [0, DEPTH * PANEL].map(|at| scratch.b_bf16().add(at).cast_const());
                         for _ in 0..rounds {
-                            tiles.two_by_two(DEPTH / 32, scratch.a_bf16(), DEPTH, panels, scratch.c(), 2 * PANEL, true);
+                            let (a, c) = (scratch.a_bf16(), scratch.c());
+                            tiles.two_by_two(DEPTH / 32, a, DEPTH, panels, panels, c, 2 * PANEL, true);
                         }
                     }
                 });

@@ -82,7 +82,7 @@ pub(crate) fn classifier(
     let dw = Target::write(&mut access, &gradient.dw_vd);
     let dx = Target::write(&mut access, &gradient.dx_td);
     let size = w.shape.dtype.size();
-    let most_at_once = (HELD / (rows * size) / 512 * 512).max(512);
+    let most_at_once = (HELD / (rows * size) / 512 * 512).clamp(512, 4096);
     let range = v.div_ceil(v.div_ceil(most_at_once)).next_multiple_of(PART);
     let whole = MatrixShape { outputs: range.min(v), ..w.shape };
     let held = (rows * range).next_multiple_of(PANEL);

@@ -18,7 +18,7 @@ pub const TILE_ROWS: usize = 256;
 /// Columns of a block of results on tiles.
 pub const TILE_COLUMNS: usize = 512;
 /// Depth of one pass over a block on tiles.
-pub const TILE_PASS: usize = 512;
+pub const TILE_PASS: usize = 256;
 
 /// Blocks of a multiplication. The same memory serves f32 and bf16; what tiles need beyond vectors is not touched, and
 /// so not there, where there are none.

@@ -46,12 +46,24 @@ unsafe fn results(rows: usize, panels: usize, c: *mut f32, c_step: usize) {
     }
 }
 
-pub unsafe fn two_by_two(depth: usize, a: *const bf16, a_step: usize, b: [*const bf16; 2], c: *mut f32, c_step: usize) {
+pub unsafe fn two_by_two(
+    depth: usize,
+    a: *const bf16,
+    a_step: usize,
+    b: [*const bf16; 2],
+    ahead: [*const bf16; 2],
+    c: *mut f32,
+    c_step: usize,
+) {
     unsafe {
         quiet();
         let (mut b0, mut b1) = (b[0], b[1]);
+        let [mut p0, mut p1] = ahead;
         for k in 0..depth {
             let a0 = a.add(k * 32);
+            asm!("prefetcht1 [{p0}]", "prefetcht1 [{p0} + 64]", "prefetcht1 [{p1}]", "prefetcht1 [{p1} + 64]",
+                p0 = in(reg) p0, p1 = in(reg) p1, options(nostack));
+            (p0, p1) = (p0.wrapping_add(64), p1.wrapping_add(64));
             asm!(
                 ".rept 16",
                 "vmovups zmm16, [{a0}]",

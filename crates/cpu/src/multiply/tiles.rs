@@ -29,7 +29,10 @@ pub unsafe fn block(
             for row in (0..rows).step_by(32) {
                 let (a, c) = (a.add(row * a_step), c.add(row * step + p * PANEL));
                 if p + 1 < panels {
-                    tiles.two_by_two(steps, a, a_step, [panel(p), panel(p + 1)], c, step, fresh);
+                    // The next two panels come while all rows pass these, a part of them with each pair of tiles.
+                    let part = row / 32 * steps * 64;
+                    let ahead = [p + 2, p + 3].map(|next| panel(next.min(panels - 1)).wrapping_add(part));
+                    tiles.two_by_two(steps, a, a_step, [panel(p), panel(p + 1)], ahead, c, step, fresh);
                 } else {
                     for i in [0, 16] {
                         tiles.one_by_one(steps, a.add(i * a_step), a_step, panel(p), c.add(i * step), step, fresh);

@@ -81,13 +81,15 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
     unsafe fn run<S: Simd>(self) {
         let panels = self.place.columns.len().div_ceil(PANEL);
         let (c, mut step) = (self.scratch.c(), panels * PANEL);
-        let mut pass = DEPTH;
+        let mut most = DEPTH;
         if self.tiles {
             // Rows of tiles a power of two apart would share too few cache sets.
-            (step, pass) = (step + PANEL, TILE_PASS);
+            (step, most) = (step + PANEL, TILE_PASS);
         }
         // SAFETY: scratch holds the blocks; operands are inside their tensors by the caller.
         unsafe {
+            // Passes as even as tiles allow: a short one costs as many results as a long one.
+            let pass = self.over.len().div_ceil(self.over.len().div_ceil(most).max(1)).next_multiple_of(32).max(32);
             if self.over.is_empty() {
                 std::ptr::write_bytes(c, 0, self.place.rows.len() * step);
             }

@@ -163,6 +163,11 @@ unsafe impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn times_pow2(v: Self::V, n: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_scalef_ps(v, n) }
+    }
+    #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         // SAFETY: as above.
         unsafe {
@@ -187,29 +192,25 @@ unsafe impl Simd for Avx512 {
     unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
         // SAFETY: both blocks are the caller's.
         unsafe {
-            // Rows to 4 x 4 blocks inside each quarter of a register, then quarters to their places.
-            let row: [__m512; 16] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * from_step)));
-            let mut quads = [_mm512_setzero_ps(); 16];
-            for g in 0..4 {
-                let [a, b, c, d] = [row[4 * g], row[4 * g + 1], row[4 * g + 2], row[4 * g + 3]];
+            for block in 0..4 {
+                // Register i holds columns 4 block.. of rows i, 4 + i, 8 + i, 12 + i: loads from memory into quarters
+                // need no shuffle. A 4 x 4 transpose inside the quarters then leaves whole columns.
+                let mut rows = [_mm512_setzero_ps(); 4];
+                for i in 0..4 {
+                    let quarter = |q: usize| from.add((4 * q + i) * from_step + 4 * block);
+                    let first = _mm512_castps128_ps512(_mm_loadu_ps(quarter(0)));
+                    let second = _mm512_insertf32x4::<1>(first, _mm_loadu_ps(quarter(1)));
+                    let third = _mm512_insertf32x4::<2>(second, _mm_loadu_ps(quarter(2)));
+                    rows[i] = _mm512_insertf32x4::<3>(third, _mm_loadu_ps(quarter(3)));
+                }
+                let [a, b, c, d] = rows;
                 let (ab0, ab1) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
                 let (cd0, cd1) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-                quads[4 * g] = _mm512_shuffle_ps::<0b0100_0100>(ab0, cd0);
-                quads[4 * g + 1] = _mm512_shuffle_ps::<0b1110_1110>(ab0, cd0);
-                quads[4 * g + 2] = _mm512_shuffle_ps::<0b0100_0100>(ab1, cd1);
-                quads[4 * g + 3] = _mm512_shuffle_ps::<0b1110_1110>(ab1, cd1);
-            }
-            for j in 0..4 {
-                let [a, b, c, d] = [quads[j], quads[4 + j], quads[8 + j], quads[12 + j]];
-                let (ab_even, ab_odd) =
-                    (_mm512_shuffle_f32x4::<0b1000_1000>(a, b), _mm512_shuffle_f32x4::<0b1101_1101>(a, b));
-                let (cd_even, cd_odd) =
-                    (_mm512_shuffle_f32x4::<0b1000_1000>(c, d), _mm512_shuffle_f32x4::<0b1101_1101>(c, d));
-                let column = |quarter: usize| to.add((4 * quarter + j) * to_step);
-                _mm512_storeu_ps(column(0), _mm512_shuffle_f32x4::<0b1000_1000>(ab_even, cd_even));
-                _mm512_storeu_ps(column(1), _mm512_shuffle_f32x4::<0b1000_1000>(ab_odd, cd_odd));
-                _mm512_storeu_ps(column(2), _mm512_shuffle_f32x4::<0b1101_1101>(ab_even, cd_even));
-                _mm512_storeu_ps(column(3), _mm512_shuffle_f32x4::<0b1101_1101>(ab_odd, cd_odd));
+                let to = to.add(4 * block * to_step);
+                _mm512_storeu_ps(to, _mm512_shuffle_ps::<0b0100_0100>(ab0, cd0));
+                _mm512_storeu_ps(to.add(to_step), _mm512_shuffle_ps::<0b1110_1110>(ab0, cd0));
+                _mm512_storeu_ps(to.add(2 * to_step), _mm512_shuffle_ps::<0b0100_0100>(ab1, cd1));
+                _mm512_storeu_ps(to.add(3 * to_step), _mm512_shuffle_ps::<0b1110_1110>(ab1, cd1));
             }
         }
     }

@@ -76,6 +76,15 @@ pub unsafe trait Simd: Copy + 'static {
     unsafe fn round(a: Self::V) -> Self::V;
     /// `2^n` for integers `-126..=127`.
     unsafe fn pow2(n: Self::V) -> Self::V;
+    /// `v 2^n` for integers of twice that range.
+    #[inline(always)]
+    unsafe fn times_pow2(v: Self::V, n: Self::V) -> Self::V {
+        // SAFETY: the caller's.
+        unsafe {
+            let half = Self::round(Self::mul(n, Self::splat(0.5)));
+            Self::mul(Self::mul(v, Self::pow2(half)), Self::pow2(Self::sub(n, half)))
+        }
+    }
     /// Sum of the lanes in a fixed order.
     unsafe fn sum(v: Self::V) -> f32;
     /// Largest lane.
@@ -126,9 +135,7 @@ pub unsafe trait Simd: Copy + 'static {
             for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1, 1.0, 1.0] {
                 p = Self::fma(p, r, s(c));
             }
-            // 2^n in two steps: at the ends n itself is out of an exponent's range.
-            let half = Self::round(Self::mul(n, s(0.5)));
-            Self::mul(Self::mul(p, Self::pow2(half)), Self::pow2(Self::sub(n, half)))
+            Self::times_pow2(p, n)
         }
     }
 

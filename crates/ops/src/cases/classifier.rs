@@ -4,7 +4,7 @@ use super::{Array, Case, Outcome, Stage};
 use crate::ops::{ClassifierGradient, MatrixKind};
 
 pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
-    for (tokens, vocabulary, width) in [(1, 10, 8), (5, 130, 33), (70, 384, 40), (200, 1000, 16)] {
+    for (tokens, vocabulary, width) in [(1, 10, 8), (5, 130, 33), (70, 384, 40), (200, 1000, 16), (9, 5000, 16)] {
         all.push(Box::new(Classifier { tokens, vocabulary, width }));
     }
 }
