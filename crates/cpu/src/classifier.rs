@@ -107,10 +107,10 @@ pub(crate) fn classifier(
         let turned = packed::transpose(&mut cpu.pool, isa, &shape, part, 0, turned);
         let groups = Groups::One(rows);
         let added = if first == 0 { Addend::None } else { Addend::Present };
-        let store = Store { to: sum, width: d, expert_step: 0, on: added };
+        let store = Store { to: sum, width: d, expert_step: 0, on: added, stream: false };
         forward(&mut cpu.pool, isa, &[(dlogits, turned)], groups, d, PANEL, &store);
         // SAFETY: the rows from `first` on are inside the tensor.
-        let store = Store { to: unsafe { dw.from(first * d) }, width: d, expert_step: 0, on };
+        let store = Store { to: unsafe { dw.from(first * d) }, width: d, expert_step: 0, on, stream: true };
         weight_gradient(&mut cpu.pool, isa, &[dlogits], x, rounded, n, d, groups, &store);
     }
     if let (Target::F32(sum), Target::Bf16(dx)) = (sum, dx) {

@@ -1,7 +1,7 @@
 //! What happens to a block of results while it is still in the cache.
 
 use crate::shared::Shared;
-use crate::simd::Simd;
+use crate::simd::{Simd, stream_end};
 use crate::source::Data;
 use half::bf16;
 use moeworks_ops::{Access, DType, Memory, Tensor};
@@ -147,6 +147,8 @@ pub struct Store<'a> {
     pub expert_step: usize,
     /// On top of what.
     pub on: Addend<'a>,
+    /// Whether what is overwritten goes past the caches: gradients of weights, which nothing reads soon.
+    pub stream: bool,
 }
 
 impl Epilogue for Store<'_> {
@@ -167,14 +169,18 @@ impl Epilogue for Store<'_> {
         if let (Target::F32(to), Addend::None) = (self.to, self.on)
             && columns.len().is_multiple_of(S::LANES)
         {
-            for (i, row) in rows.enumerate() {
-                // SAFETY: as below.
-                unsafe {
-                    let to = to.at(expert * self.expert_step + row * self.width + columns.start);
+            // SAFETY: as below; streamed where every row starts on a cache line.
+            unsafe {
+                let first = to.at(expert * self.expert_step + rows.start * self.width + columns.start);
+                let stream = self.stream && (first as usize).is_multiple_of(64) && self.width.is_multiple_of(16);
+                for i in 0..rows.len() {
+                    let to = first.add(i * self.width);
                     for c in (0..columns.len()).step_by(S::LANES) {
-                        S::store(to.add(c), S::load(block.add(i * step + c)));
+                        let v = S::load(block.add(i * step + c));
+                        if stream { S::stream(to.add(c), v) } else { S::store(to.add(c), v) }
                     }
                 }
+                stream_end();
             }
             return;
         }

@@ -9,7 +9,7 @@ use crate::packed::{self, Packed};
 use crate::pool::Pool;
 use crate::scratch::PANEL;
 use crate::shared::Shared;
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Simd, stream_end};
 use crate::source::{Data, Rows};
 use moeworks_ops::{DType, Dispatch, Matrix, Tensor};
 use std::ops::Range;
@@ -38,6 +38,33 @@ impl Epilogue for Activate {
         block: *const f32,
         step: usize,
     ) {
+        // Pairs of panels two by two fill cache lines of bf16, which can go past the caches.
+        let whole = [2 * self.width, columns.start, columns.len()].iter().all(|n| n.is_multiple_of(4 * PANEL));
+        if let (Some((Target::Bf16(gate), Target::Bf16(up))), Target::Bf16(hidden)) = (self.kept, self.hidden)
+            && S::LANES == PANEL
+            && whole
+            // SAFETY: an address only.
+            && unsafe { (gate.at(0) as usize | up.at(0) as usize).is_multiple_of(64) }
+        {
+            for (i, row) in rows.enumerate() {
+                for c in columns.clone().step_by(4 * PANEL) {
+                    // SAFETY: the block holds whole pairs of panels; the row's elements are this call's own, and on
+                    // whole cache lines.
+                    unsafe {
+                        let from = block.add(i * step + c - columns.start);
+                        let [g, u, g1, u1] = [0, 1, 2, 3].map(|panel| from.add(panel * PANEL));
+                        let (g, u, g1, u1) = (S::load(g), S::load(u), S::load(g1), S::load(u1));
+                        let at = row * self.width + c / 2;
+                        S::stream_bf16(gate.at(at), g, g1);
+                        S::stream_bf16(up.at(at), u, u1);
+                        S::store_bf16(hidden.at(at), S::mul(S::mul(g, S::sigmoid(g)), u));
+                        S::store_bf16(hidden.at(at + PANEL), S::mul(S::mul(g1, S::sigmoid(g1)), u1));
+                    }
+                }
+            }
+            stream_end();
+            return;
+        }
         for (i, row) in rows.enumerate() {
             for pair in (columns.start..columns.end).step_by(2 * PANEL) {
                 let first = pair / 2;
@@ -101,7 +128,8 @@ pub(crate) fn down(
     let h = Rows::plain(Data::read(&mut access, h_rf), f);
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
-    let store = Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None };
+    let store =
+        Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None, stream: false };
     forward(&mut cpu.pool, cpu.isa, &[(h, matrix)], groups, d, PANEL, &store);
 
     let mut access = cpu.memory.access();
@@ -221,7 +249,7 @@ pub(crate) fn down_backward(
     let tokens = access.read::<i32>(&dispatch.token_r);
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let dy = Rows { index: Some(tokens), ..narrow.rows(&mut access, d) };
-    let store = Store { to: Target::write(&mut access, dw_edf), width: f, expert_step: d * f, on };
+    let store = Store { to: Target::write(&mut access, dw_edf), width: f, expert_step: d * f, on, stream: true };
     weight_gradient(&mut cpu.pool, isa, &[dy], h, rounded, d, f, groups, &store);
 }
 
@@ -307,7 +335,8 @@ pub(crate) fn gate_up_backward(
     let du = Rows::plain(Data::read(&mut access, du_rf), f);
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
-    let store = Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None };
+    let store =
+        Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None, stream: false };
     let bytes = packed::transposed_bytes(&w.shape);
     let (first, second) = cpu.arranged.split(bytes, bytes);
     let gate = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, first);
@@ -357,7 +386,7 @@ impl Epilogue for Stacked {
             let first = which * self.rows;
             let (start, end) = (rows.start.max(first), rows.end.min(first + self.rows));
             if start < end {
-                let store = Store { to, width: self.width, expert_step, on };
+                let store = Store { to, width: self.width, expert_step, on, stream: true };
                 // SAFETY: the caller's; these are some of the block's rows.
                 unsafe {
                     let block = block.add((start - rows.start) * step);

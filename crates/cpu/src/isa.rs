@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Environment variable that forces a path: `portable`, `avx2`, `avx512`, `amx` or `amx-emulated`.
+/// Environment variable that forces a path: `portable`, `avx2`, `avx512`, `avx512-bf16`, `amx` or `amx-emulated`.
 pub const FORCE: &str = "MOEWORKS_ISA";
 
 /// The vectors that kernels are compiled for. A value other than `Portable` is only made where the processor has the
@@ -17,6 +17,9 @@ pub enum Vector {
     /// AVX-512 F, BW, DQ, VL.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// The same, and BF16.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
 }
 
 /// The path that matrices take: vectors, and tiles for bf16 where there are any.
@@ -38,7 +41,9 @@ enum Tiles {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum IsaError {
     /// Not a path.
-    #[error("{FORCE}={asked:?} is not an instruction set; choose portable, avx2, avx512, amx or amx-emulated")]
+    #[error(
+        "{FORCE}={asked:?} is not an instruction set; choose portable, avx2, avx512, avx512-bf16, amx or amx-emulated"
+    )]
     Unknown {
         /// The value.
         asked: String,
@@ -71,6 +76,9 @@ pub fn vectors() -> Vec<Vector> {
         ];
         if all.len() == 2 && wide.len() == has.iter().filter(|h| **h).count() {
             all.push(Vector::Avx512);
+            if is_x86_feature_detected!("avx512bf16") {
+                all.push(Vector::Avx512Bf16);
+            }
         }
     }
     all
@@ -100,14 +108,17 @@ impl Isa {
             found.ok_or_else(|| missing(needs))
         };
         let avx512 = || vector("avx512", "AVX-512 (F, BW, DQ, VL)");
+        // Tiles come with BF16 on every processor that has them, but nothing says that they must.
+        let widest = || vector("avx512bf16", "").or_else(|_| avx512());
         Ok(match name {
             "portable" => Isa { vector: Vector::Portable, tiles: Tiles::None },
             "avx2" => Isa { vector: vector("avx2", "AVX2 and FMA")?, tiles: Tiles::None },
             "avx512" => Isa { vector: avx512()?, tiles: Tiles::None },
-            "amx" if Self::has_amx() => Isa { vector: avx512()?, tiles: Tiles::Native },
+            "avx512-bf16" => Isa { vector: vector("avx512bf16", "AVX-512 with BF16")?, tiles: Tiles::None },
+            "amx" if Self::has_amx() => Isa { vector: widest()?, tiles: Tiles::Native },
             "amx" => return Err(missing("AMX tiles and bf16, and the system's permission to use them")),
             "amx-emulated" => {
-                let vector = avx512()?;
+                let vector = widest()?;
                 Self::emulate().map_err(|e| missing(&e))?;
                 Isa { vector, tiles: Tiles::Emulated }
             }
@@ -119,7 +130,10 @@ impl Isa {
     /// native ones where there are none, so that tests reach that code everywhere.
     pub fn all() -> Vec<(&'static str, Isa)> {
         let tiles = if Self::has_amx() { "amx" } else { "amx-emulated" };
-        ["portable", "avx2", "avx512", tiles].into_iter().filter_map(|n| Some((n, Self::forced(n).ok()?))).collect()
+        ["portable", "avx2", "avx512", "avx512-bf16", tiles]
+            .into_iter()
+            .filter_map(|n| Some((n, Self::forced(n).ok()?)))
+            .collect()
     }
 
     /// The vectors.
@@ -159,6 +173,8 @@ impl fmt::Display for Isa {
             Vector::Avx2 => "AVX2",
             #[cfg(target_arch = "x86_64")]
             Vector::Avx512 => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx512Bf16 => "AVX-512 + BF16",
         })?;
         f.write_str(match self.tiles {
             Tiles::None => "",
@@ -174,7 +190,7 @@ mod tests {
 
     #[test]
     fn unknown_and_missing_paths_are_errors_with_the_choices() {
-        assert!(Isa::forced("sse9").unwrap_err().to_string().contains("avx512, amx or amx-emulated"));
+        assert!(Isa::forced("sse9").unwrap_err().to_string().contains("avx512-bf16, amx or amx-emulated"));
         assert_eq!(Isa::forced("portable").unwrap().to_string(), "portable");
         if !Isa::has_amx() {
             assert!(Isa::forced("amx").unwrap_err().to_string().contains("this machine lacks"));

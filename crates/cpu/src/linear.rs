@@ -42,7 +42,7 @@ pub(crate) fn linear(cpu: &mut Cpu, x_tk: &Tensor, w: &Matrix, residual_tn: Opti
             Addend::Other(access.read::<f32>(r))
         }
     };
-    let store = Store { to, width: n, expert_step: 0, on };
+    let store = Store { to, width: n, expert_step: 0, on, stream: false };
     forward(&mut cpu.pool, cpu.isa, &[(x, matrix)], Groups::One(t), n, PANEL, &store);
 }
 
@@ -63,8 +63,8 @@ pub(crate) fn linear_backward(
     let dy = narrow::narrow(pool, isa, &mut access, dy_tn, rounded, plain).rows(&mut access, n);
     let x = Rows::plain(Data::read(&mut access, x_tk), k);
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
-    let dx = Store { to: Target::write(&mut access, dx_tk), width: k, expert_step: 0, on: Addend::None };
-    let dw = Store { to: Target::write(&mut access, dw_nk), width: k, expert_step: 0, on };
+    let dx = Store { to: Target::write(&mut access, dx_tk), width: k, expert_step: 0, on: Addend::None, stream: false };
+    let dw = Store { to: Target::write(&mut access, dw_nk), width: k, expert_step: 0, on, stream: true };
     let turned = packed::transpose(pool, isa, &w.shape, matrix, 0, turned);
     forward(pool, isa, &[(dy, turned)], groups, k, PANEL, &dx);
     weight_gradient(pool, isa, &[dy], x, rounded, n, k, groups, &dw);

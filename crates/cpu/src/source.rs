@@ -273,19 +273,61 @@ impl<'a> Rows<'a> {
     ) {
         // Pairs of rows are 32-bit elements: transposed as such, a column's rows come out in order.
         let mut pairs = Pairs([bf16::ZERO; 2 * PANEL * PANEL]);
-        for column in columns.clone().step_by(PANEL) {
-            let part = column..(column + PANEL).min(columns.end);
-            for row in (0..depth).step_by(2 * PANEL) {
-                let first = (rows.start + row).min(rows.end);
+        for row in (0..depth).step_by(2 * PANEL) {
+            let first = (rows.start + row).min(rows.end);
+            let here = first..(first + 2 * PANEL).min(rows.end);
+            for column in columns.clone().step_by(PANEL) {
+                let part = column..(column + PANEL).min(columns.end);
                 // SAFETY: the caller's; pairs are moved as f32 without a change of bits.
                 unsafe {
-                    let here = first..(first + 2 * PANEL).min(rows.end);
-                    self.copy_pairs::<S>(here, part.clone(), pairs.0.as_mut_ptr(), 2 * PANEL);
+                    self.copy_pairs::<S>(here.clone(), part, pairs.0.as_mut_ptr(), 2 * PANEL);
                     let to = out.add((column - columns.start) * depth + row);
                     S::transpose(pairs.0.as_ptr().cast(), PANEL, to.cast(), depth / 2);
                 }
             }
         }
+    }
+
+    /// Copies columns as packed panels, `depth` (a multiple of 32) times 16 elements apart: as [`Rows::copy_pairs`].
+    ///
+    /// # Safety
+    /// `out` has room for that; rows and columns are inside.
+    #[inline(always)]
+    pub unsafe fn copy_panels<S: Simd>(&self, rows: Range<usize>, columns: Range<usize>, out: *mut bf16, depth: usize) {
+        for row in (0..depth).step_by(2 * PANEL) {
+            let first = (rows.start + row).min(rows.end);
+            let here = first..(first + 2 * PANEL).min(rows.end);
+            for (panel, column) in columns.clone().step_by(PANEL).enumerate() {
+                let part = column..(column + PANEL).min(columns.end);
+                // SAFETY: the caller's.
+                unsafe {
+                    let to = out.add((panel * depth + row) * PANEL);
+                    self.copy_pairs::<S>(here.clone(), part, to, 2 * PANEL);
+                }
+            }
+        }
+    }
+
+    /// Asks for some columns of a row to be brought to the second-level cache.
+    pub fn prefetch(&self, row: usize, columns: Range<usize>) {
+        let start = self.start(row);
+        let (from, bytes): (*const u8, usize) = match self.data {
+            Data::F32(x) => (x[start + columns.start..start + columns.end].as_ptr().cast(), 4 * columns.len()),
+            Data::Bf16(x) => (x[start + columns.start..start + columns.end].as_ptr().cast(), 2 * columns.len()),
+        };
+        for at in (0..bytes).step_by(64) {
+            prefetch(from.wrapping_add(at));
+        }
+    }
+}
+
+/// Brings a cache line to the second level, where the processor can be asked to.
+#[inline(always)]
+fn prefetch(_at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch touches nothing and never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(_at.cast());
     }
 }
 

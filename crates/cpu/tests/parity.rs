@@ -40,6 +40,11 @@ fn avx512() {
 }
 
 #[test]
+fn avx512_bf16() {
+    parity("avx512-bf16");
+}
+
+#[test]
 fn amx() {
     parity(if Isa::forced("amx").is_ok() { "amx" } else { "amx-emulated" });
 }

@@ -68,9 +68,8 @@ impl Memory {
 
     /// Keeps the promises that touch a tensor.
     fn settle(&mut self, x: &Tensor) {
-        let touches = |z: &Tensor| {
-            z.region == x.region && z.offset < x.offset + x.bytes() && x.offset < z.offset + z.bytes()
-        };
+        let touches =
+            |z: &Tensor| z.region == x.region && z.offset < x.offset + x.bytes() && x.offset < z.offset + z.bytes();
         while let Some(at) = self.zeros.iter().position(touches) {
             let zero = self.zeros.swap_remove(at);
             // SAFETY: `locate` checked the bounds, and no access is open while the memory is borrowed mutably.

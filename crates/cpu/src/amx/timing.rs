@@ -4,7 +4,7 @@
 
 use half::bf16;
 use std::arch::asm;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
 
 /// Small numbers in no order: what results are replaced by, so that the rest of a step sees usual magnitudes.
 struct Noise([f32; 4096 + 64]);
@@ -22,26 +22,44 @@ static NOISE: Noise = {
     Noise(noise)
 };
 
-static PLACE: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// Counts results, so that they differ.
+    static PLACE: Cell<usize> = const { Cell::new(0) };
+}
 
 /// Operands of the chain of multiply-adds: zeros, which never slow it down.
 unsafe fn quiet() {
     unsafe {
-        asm!("vpxorq zmm20, zmm20, zmm20", "vpxorq zmm21, zmm21, zmm21", "vpxorq zmm22, zmm22, zmm22",
+        asm!("vpxorq zmm21, zmm21, zmm21", "vpxorq zmm22, zmm22, zmm22", "vandps zmm20, zmm20, zmm21",
             out("zmm20") _, out("zmm21") _, out("zmm22") _, options(nostack, nomem));
     }
 }
 
-unsafe fn results(rows: usize, panels: usize, c: *mut f32, c_step: usize) {
-    let start = PLACE.load(Ordering::Relaxed).wrapping_mul(769).wrapping_add(c as usize / 64) % 509;
-    PLACE.store(start + 1, Ordering::Relaxed);
-    for row in 0..rows {
-        for panel in 0..panels {
-            let from = NOISE.0[(start * 8 + row * 53 + panel * 16) % 4096..].as_ptr();
-            unsafe {
-                asm!("vmovups zmm16, [{f}]", "vmovups [{t}], zmm16", f = in(reg) from, t = in(reg) c.add(row * c_step + panel * 16),
-                    out("zmm16") _, options(nostack));
-            }
+/// Stores tiles of noise: 16 rows of `panels` lines at `c`.
+unsafe fn results(panels: usize, c: *mut f32, c_step: usize) {
+    let start = PLACE.get().wrapping_mul(769).wrapping_add(c as usize / 64) & 511;
+    PLACE.set(start + 1);
+    for panel in 0..panels {
+        let from = NOISE.0.as_ptr().wrapping_add((start * 8 + panel * 16) & 2047);
+        unsafe {
+            asm!(
+                ".irp r, 16, 17, 18, 19, 24, 25, 26, 27",
+                "vmovups zmm\\r, [{f}]",
+                "add {f}, 212",
+                ".endr",
+                ".rept 2",
+                ".irp r, 16, 17, 18, 19, 24, 25, 26, 27",
+                "vmovups [{t}], zmm\\r",
+                "add {t}, {s}",
+                ".endr",
+                ".endr",
+                f = inout(reg) from => _,
+                t = inout(reg) c.add(panel * 16) => _,
+                s = in(reg) 4 * c_step,
+                out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+                out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _,
+                options(nostack),
+            );
         }
     }
 }
@@ -85,7 +103,8 @@ pub unsafe fn two_by_two(
                 options(nostack),
             );
         }
-        results(32, 2, c, c_step);
+        results(2, c, c_step);
+        results(2, c.add(16 * c_step), c_step);
     }
 }
 
@@ -109,6 +128,6 @@ pub unsafe fn one_by_one(depth: usize, a: *const bf16, a_step: usize, b: *const 
                 options(nostack),
             );
         }
-        results(16, 1, c, c_step);
+        results(1, c, c_step);
     }
 }

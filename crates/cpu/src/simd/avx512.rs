@@ -1,12 +1,12 @@
-//! AVX-512 (F, BW, DQ, VL): sixteen lanes.
+//! AVX-512 (F, BW, DQ, VL, and where there is, BF16): sixteen lanes.
 
 use super::{Kernel, Simd};
 use half::bf16;
 use std::arch::x86_64::*;
 
-/// Sixteen lanes.
+/// Sixteen lanes; with BF16, the processor rounds to bf16 itself (and flushes what is subnormal).
 #[derive(Clone, Copy)]
-pub struct Avx512;
+pub struct Avx512<const BF16: bool>;
 
 /// Runs a kernel compiled for AVX-512.
 ///
@@ -15,7 +15,17 @@ pub struct Avx512;
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the caller's.
-    unsafe { kernel.run::<Avx512>() }
+    unsafe { kernel.run::<Avx512<false>>() }
+}
+
+/// Runs a kernel compiled for AVX-512 with BF16.
+///
+/// # Safety
+/// The processor has both; moreover whatever the kernel asks for.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+pub unsafe fn run_bf16<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: the caller's.
+    unsafe { kernel.run::<Avx512<true>>() }
 }
 
 /// Nearest bf16, ties to even, in the upper half of every lane; NaN stays NaN.
@@ -33,7 +43,7 @@ unsafe fn rounded(v: __m512) -> __m512i {
 }
 
 // SAFETY: every method touches only what its contract names; the set is there by the trait's contract.
-unsafe impl Simd for Avx512 {
+unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
     type V = __m512;
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
@@ -75,6 +85,10 @@ unsafe impl Simd for Avx512 {
     unsafe fn store_bf16(p: *mut bf16, v: Self::V) {
         // SAFETY: as above.
         unsafe {
+            if BF16 {
+                p.cast::<__m256bh>().write_unaligned(_mm512_cvtneps_pbh(v));
+                return;
+            }
             let narrow = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded(v)));
             _mm256_storeu_si256(p.cast(), narrow);
         }
@@ -166,6 +180,34 @@ unsafe impl Simd for Avx512 {
     unsafe fn times_pow2(v: Self::V, n: Self::V) -> Self::V {
         // SAFETY: as above.
         unsafe { _mm512_scalef_ps(v, n) }
+    }
+    #[inline(always)]
+    unsafe fn reciprocal(a: Self::V) -> Self::V {
+        // SAFETY: as above. Newton's step squares the error of 2^-14.
+        unsafe {
+            let y = _mm512_rcp14_ps(a);
+            let rest = _mm512_fnmadd_ps(a, y, _mm512_set1_ps(1.0));
+            _mm512_fmadd_ps(y, rest, y)
+        }
+    }
+    #[inline(always)]
+    unsafe fn stream(p: *mut f32, v: Self::V) {
+        // SAFETY: as above.
+        unsafe { _mm512_stream_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn stream_bf16(p: *mut bf16, a: Self::V, b: Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let both = if BF16 {
+                std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a))
+            } else {
+                let a = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded(a)));
+                let b = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded(b)));
+                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(a), b)
+            };
+            _mm512_stream_si512(p.cast(), both);
+        }
     }
     #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {

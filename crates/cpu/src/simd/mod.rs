@@ -64,6 +64,28 @@ pub unsafe trait Simd: Copy + 'static {
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// `a / b`
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// `1 / a`, within 2 units in the last place, where neither is too small to be normal.
+    #[inline(always)]
+    unsafe fn reciprocal(a: Self::V) -> Self::V {
+        // SAFETY: the caller's.
+        unsafe { Self::div(Self::splat(1.0), a) }
+    }
+    /// As [`Simd::store`] to an address that is a multiple of a vector's size, past the caches: for what is not read
+    /// again soon. Kernels that do so end with [`stream_end`].
+    #[inline(always)]
+    unsafe fn stream(p: *mut f32, v: Self::V) {
+        // SAFETY: the caller's.
+        unsafe { Self::store(p, v) }
+    }
+    /// Stores two vectors as bf16 side by side, as [`Simd::stream`], to a cache line where LANES is 16.
+    #[inline(always)]
+    unsafe fn stream_bf16(p: *mut bf16, a: Self::V, b: Self::V) {
+        // SAFETY: the caller's.
+        unsafe {
+            Self::store_bf16(p, a);
+            Self::store_bf16(p.add(Self::LANES), b);
+        }
+    }
     /// Square root.
     unsafe fn sqrt(a: Self::V) -> Self::V;
     /// `a b + c`, fused where the set has it.
@@ -145,8 +167,18 @@ pub unsafe trait Simd: Copy + 'static {
         // SAFETY: the caller's.
         unsafe {
             let e = Self::exp(Self::sub(Self::splat(0.0), x));
-            Self::div(Self::splat(1.0), Self::add(Self::splat(1.0), e))
+            Self::reciprocal(Self::add(Self::splat(1.0), e))
         }
+    }
+}
+
+/// Orders streamed stores before all that follows.
+#[inline(always)]
+pub fn stream_end() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has it.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
     }
 }
 
@@ -175,6 +207,8 @@ pub unsafe fn run<K: Kernel>(vector: Vector, kernel: K) -> K::Output {
             Vector::Avx2 => avx2::run(kernel),
             #[cfg(target_arch = "x86_64")]
             Vector::Avx512 => avx512::run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx512Bf16 => avx512::run_bf16(kernel),
         }
     }
 }

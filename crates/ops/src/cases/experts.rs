@@ -185,7 +185,11 @@ impl Case for Experts {
         s.ops.gate_up_backward(&g, &u, &x, &gate_up, &dispatch, &scratch, &dx, &dgate, &dup);
         Outcome {
             outputs: [
-                vec![s.read("y", &y), s.read("y in place", &residual), s.read("h recomputed times weights", &recomputed)],
+                vec![
+                    s.read("y", &y),
+                    s.read("y in place", &residual),
+                    s.read("h recomputed times weights", &recomputed),
+                ],
                 kept.to_vec(),
             ]
             .concat(),
