@@ -184,6 +184,30 @@ impl Epilogue for Store<'_> {
             }
             return;
         }
+        if let (Target::Bf16(to), Addend::None) = (self.to, self.on)
+            && columns.len().is_multiple_of(2 * S::LANES)
+        {
+            // SAFETY: as above, two vectors of LANES 16 to a cache line.
+            unsafe {
+                let first = to.at(expert * self.expert_step + rows.start * self.width + columns.start);
+                let stream = self.stream && (first as usize).is_multiple_of(64) && self.width.is_multiple_of(32);
+                for i in 0..rows.len() {
+                    let to = first.add(i * self.width);
+                    for c in (0..columns.len()).step_by(2 * S::LANES) {
+                        let from = block.add(i * step + c);
+                        let (a, b) = (S::load(from), S::load(from.add(S::LANES)));
+                        if stream {
+                            S::stream_bf16(to.add(c), a, b);
+                        } else {
+                            S::store_bf16(to.add(c), a);
+                            S::store_bf16(to.add(c + S::LANES), b);
+                        }
+                    }
+                }
+                stream_end();
+            }
+            return;
+        }
         for (i, row) in rows.enumerate() {
             let start = expert * self.expert_step + row * self.width;
             let mut c = columns.start;

@@ -129,7 +129,7 @@ pub(crate) fn down(
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store =
-        Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None, stream: false };
+        Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None, stream: true };
     forward(&mut cpu.pool, cpu.isa, &[(h, matrix)], groups, d, PANEL, &store);
 
     let mut access = cpu.memory.access();
@@ -336,7 +336,7 @@ pub(crate) fn gate_up_backward(
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store =
-        Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None, stream: false };
+        Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None, stream: true };
     let bytes = packed::transposed_bytes(&w.shape);
     let (first, second) = cpu.arranged.split(bytes, bytes);
     let gate = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, first);
