@@ -1,17 +1,36 @@
 //! Routing: who goes to which expert.
 
 use crate::Cpu;
-use crate::epilogue::Target;
+use crate::epilogue::{Addend, Epilogue, Store, Target};
+use crate::isa::Isa;
+use crate::multiply::{Groups, forward, weight_gradient};
+use crate::packed::{self, PackPanel, Packed};
+use crate::pool::Pool;
+use crate::scratch::{COLUMNS, PANEL};
 use crate::shared::Shared;
-use crate::simd::{self, Kernel, Simd};
-use crate::source::Data;
-use moeworks_ops::{Routing, Tensor};
+use crate::simd::{self, Simd};
+use crate::source::{Data, Rows};
+use moeworks_ops::{DType, MatrixKind, MatrixShape, Routing, Tensor};
 use std::ops::Range;
 
 /// Rows of one task.
 const ROWS: usize = 32;
-/// Partial sums over rows; a fixed number, so that their order is.
-const PARTS: usize = 16;
+
+/// A router's weight as a matrix in f32, packed for one op: it is small.
+fn pack<'a>(pool: &mut Pool, isa: Isa, w: &[f32], d: usize, into: &'a mut [u8]) -> Packed<'a> {
+    let shape = shape(w.len() / d, d);
+    let into = &mut into[..packed::bytes(&shape)];
+    let out = Shared::new(into);
+    pool.run(packed::all_panels(&shape), &|index, _| {
+        // SAFETY: `into` was sized for the shape; every task has its own panel.
+        unsafe { simd::run(isa.vector(), PackPanel { shape: &shape, sources: &[w], index, out }) }
+    });
+    Packed::new(&shape, into)
+}
+
+fn shape(experts: usize, d: usize) -> MatrixShape {
+    MatrixShape { kind: MatrixKind::Plain, dtype: DType::F32, experts: 1, outputs: experts, inputs: d }
+}
 
 pub(crate) fn route(cpu: &mut Cpu, normalize: bool, x_td: &Tensor, w_ed: &Tensor, routing: &Routing) {
     let mut access = cpu.memory.access();
@@ -23,55 +42,69 @@ pub(crate) fn route(cpu: &mut Cpu, normalize: bool, x_td: &Tensor, w_ed: &Tensor
     let weights = access.write::<f32>(&routing.dispatch.weights_tk);
     assert_eq!((x_td.dim(1), probs.len(), lse.len()), (d, rows * experts, rows));
     assert_eq!((chosen.len(), weights.len()), (rows * top, rows * top));
-    let isa = cpu.isa;
-    {
-        let (probs, lse) = (Shared::new(probs), Shared::new(lse));
-        let (chosen, weights) = (Shared::new(chosen), Shared::new(weights));
-        cpu.pool.run(rows.div_ceil(ROWS), &|task, _| {
-            for t in task * ROWS..((task + 1) * ROWS).min(rows) {
-                // SAFETY: row t of every output is this task's own.
-                unsafe {
-                    let p = probs.slice(t * experts, experts);
-                    simd::run(isa.vector(), Logits { x, row: t * d, w, d, out: p });
-                    let picks = chosen.slice(t * top, top);
-                    *lse.at(t) = softmax_top(p, picks, weights.slice(t * top, top), normalize);
-                }
-            }
-        });
-    }
+    assert!(experts <= COLUMNS, "{experts} experts");
+    let choose = Choose {
+        normalize,
+        experts,
+        top,
+        probs: Shared::new(probs),
+        lse: Shared::new(lse),
+        chosen: Shared::new(chosen),
+        weights: Shared::new(weights),
+    };
+    let matrix = pack(&mut cpu.pool, cpu.isa, w, d, cpu.arranged.of(packed::bytes(&shape(experts, d))));
+    let unit = experts.next_multiple_of(PANEL);
+    forward(&mut cpu.pool, cpu.isa, &[(Rows::plain(x, d), matrix)], Groups::One(rows), experts, unit, &choose);
     sort(access, experts, chosen, probs, routing);
 }
 
-struct Logits<'a> {
-    x: Data<'a>,
-    row: usize,
-    w: &'a [f32],
-    d: usize,
-    out: &'a mut [f32],
+/// Takes all logits of a row: their probabilities, the likeliest, and the weights of those.
+struct Choose {
+    normalize: bool,
+    experts: usize,
+    top: usize,
+    probs: Shared<f32>,
+    lse: Shared<f32>,
+    chosen: Shared<i32>,
+    weights: Shared<f32>,
 }
 
-impl Kernel for Logits<'_> {
-    type Output = ();
+impl Epilogue for Choose {
+    fn overwrites(&self) -> bool {
+        true
+    }
+
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        for (e, out) in self.out.iter_mut().enumerate() {
-            let w = &self.w[e * self.d..(e + 1) * self.d];
-            // SAFETY: loads stay inside the rows.
+    unsafe fn take<S: Simd>(&self, _: usize, rows: Range<usize>, _: Range<usize>, block: *const f32, step: usize) {
+        let Choose { normalize, experts, top, .. } = *self;
+        for (i, t) in rows.enumerate() {
+            // SAFETY: row t of every output is this call's own, and the block holds all experts.
             unsafe {
-                let mut sum = S::splat(0.0);
-                for i in (0..self.d).step_by(S::LANES) {
-                    let n = (self.d - i).min(S::LANES);
-                    sum = S::fma(self.x.load_n::<S>(self.row + i, n), S::load_n(w.as_ptr().add(i), n), sum);
+                let p = self.probs.slice(t * experts, experts);
+                std::ptr::copy_nonoverlapping(block.add(i * step), p.as_mut_ptr(), experts);
+                let picks = self.chosen.slice(t * top, top);
+                likeliest(p, picks);
+                let most = S::splat(p[picks[0] as usize]);
+                for c in (0..experts).step_by(S::LANES) {
+                    let (at, n) = (p.as_mut_ptr().add(c), (experts - c).min(S::LANES));
+                    S::store_n(at, S::exp(S::sub(S::load_n(at, n), most)), n);
                 }
-                *out = S::sum(sum);
+                let logit = *block.add(i * step + picks[0] as usize);
+                let sum: f32 = p.iter().sum();
+                p.iter_mut().for_each(|p| *p /= sum);
+                let total: f32 = if normalize { picks.iter().map(|e| p[*e as usize]).sum() } else { 1.0 };
+                for (weight, e) in self.weights.slice(t * top, top).iter_mut().zip(picks) {
+                    *weight = p[*e as usize] / total;
+                }
+                *self.lse.at(t) = logit + sum.ln();
             }
         }
     }
 }
 
-/// Logits to probabilities in place; the likeliest, ties to the lower number, and their weights. Returns the logarithm
-/// of the denominator.
-fn softmax_top(p: &mut [f32], picks: &mut [i32], weights: &mut [f32], normalize: bool) -> f32 {
+/// The largest, ties to the lower number.
+#[inline(always)]
+fn likeliest(p: &[f32], picks: &mut [i32]) {
     for k in 0..picks.len() {
         let taken = &picks[..k];
         let free = (0..p.len()).filter(|e| !taken.contains(&(*e as i32)));
@@ -79,18 +112,6 @@ fn softmax_top(p: &mut [f32], picks: &mut [i32], weights: &mut [f32], normalize:
         let best = free.reduce(|best, e| if p[e] > p[best] { e } else { best });
         picks[k] = best.expect("no more choices than experts") as i32;
     }
-    let most = p[picks[0] as usize];
-    let mut sum = 0.0;
-    for p in p.iter_mut() {
-        *p = (*p - most).exp();
-        sum += *p;
-    }
-    p.iter_mut().for_each(|p| *p /= sum);
-    let total: f32 = if normalize { picks.iter().map(|e| p[*e as usize]).sum() } else { 1.0 };
-    for (weight, e) in weights.iter_mut().zip(picks) {
-        *weight = p[*e as usize] / total;
-    }
-    most + sum.ln()
 }
 
 /// Rows sorted by expert, tokens ascending inside each: a counting sort.
@@ -139,51 +160,47 @@ pub(crate) fn route_backward(
     let back = Backward {
         normalize,
         dweights: access.read(dweights_tk),
-        x: Data::read(&mut access, x_td),
-        w: access.read(w_ed),
         probs: access.read(&routing.probs_te),
         lse: access.read(&routing.lse_t),
         chosen: access.read(&routing.chosen_tk),
         balance: access.read(balance_e),
         z: z as f32,
-        dx: Target::write(&mut access, dx_td),
-        d,
         experts,
         top,
     };
-    let dw = access.write::<f32>(dw_ed);
     assert_eq!((back.dweights.len(), back.chosen.len(), back.lse.len()), (rows * top, rows * top, rows));
-    assert_eq!((dx_td.len(), back.probs.len(), back.balance.len()), (rows * d, rows * experts, experts));
-    let (isa, part) = (cpu.isa, rows.div_ceil(PARTS).max(1));
-    let each = experts * d + experts;
-    let partial = cpu.partial.of(PARTS * each);
-    let sums = Shared::new(partial);
-    cpu.pool.run(PARTS, &|task, _| {
-        let rows = (task * part).min(rows)..((task + 1) * part).min(rows);
-        // SAFETY: every task has its own sums, and its own rows of dx.
-        unsafe {
-            let (sums, dlogits) = sums.slice(task * each, each).split_at_mut(experts * d);
-            sums.fill(0.0);
-            simd::run(isa.vector(), BackwardRows { back: &back, rows, sums, dlogits });
+    assert_eq!((dx_td.len(), dw_ed.len()), (rows * d, experts * d));
+    assert_eq!((back.probs.len(), back.balance.len()), (rows * experts, experts));
+    let dlogits = cpu.partial.of(rows * experts);
+    let out = Shared::new(dlogits);
+    cpu.pool.run(rows.div_ceil(ROWS), &|task, _| {
+        for t in task * ROWS..((task + 1) * ROWS).min(rows) {
+            // SAFETY: row t is this task's own.
+            back.logits(t, unsafe { out.slice(t * experts, experts) });
         }
     });
-    for part in cpu.partial.of(PARTS * each).chunks(each) {
-        dw.iter_mut().zip(part).for_each(|(w, p)| *w += p);
-    }
+    let (pool, isa, groups) = (&mut cpu.pool, cpu.isa, Groups::One(rows));
+    let shape = shape(experts, d);
+    let (packed, turned) = cpu.arranged.split(packed::bytes(&shape), packed::transposed_bytes(&shape));
+    let matrix = pack(pool, isa, access.read::<f32>(w_ed), d, packed);
+    let turned = packed::transpose(pool, isa, &shape, matrix, 0, turned);
+    let dlogits = Rows::plain(Data::F32(dlogits), experts);
+    let x = Rows::plain(Data::read(&mut access, x_td), d);
+    let (dx, dw) = (Target::write(&mut access, dx_td), Target::write(&mut access, dw_ed));
+    let dx = Store { to: dx, width: d, expert_step: 0, on: Addend::Present, stream: false };
+    forward(pool, isa, &[(dlogits, turned)], groups, d, PANEL, &dx);
+    let dw = Store { to: dw, width: d, expert_step: 0, on: Addend::Present, stream: false };
+    weight_gradient(pool, isa, &[dlogits], x, false, experts, d, groups, &dw);
 }
 
 struct Backward<'a> {
     normalize: bool,
     dweights: &'a [f32],
-    x: Data<'a>,
-    w: &'a [f32],
     probs: &'a [f32],
     lse: &'a [f32],
     chosen: &'a [i32],
     balance: &'a [f32],
     z: f32,
-    dx: Target,
-    d: usize,
     experts: usize,
     top: usize,
 }
@@ -204,40 +221,6 @@ impl Backward<'_> {
         let mean: f32 = out.iter().zip(p).map(|(a, b)| a * b).sum();
         for (o, p) in out.iter_mut().zip(p) {
             *o = p * (*o - mean + self.z * 2.0 * self.lse[t]);
-        }
-    }
-}
-
-struct BackwardRows<'a> {
-    back: &'a Backward<'a>,
-    rows: Range<usize>,
-    sums: &'a mut [f32],
-    dlogits: &'a mut [f32],
-}
-
-impl Kernel for BackwardRows<'_> {
-    type Output = ();
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let BackwardRows { back, rows, sums, dlogits } = self;
-        let d = back.d;
-        for t in rows {
-            back.logits(t, dlogits);
-            for i in (0..d).step_by(S::LANES) {
-                let n = (d - i).min(S::LANES);
-                // SAFETY: loads and stores stay inside rows whose length was checked.
-                unsafe {
-                    let x = back.x.load_n::<S>(t * d + i, n);
-                    let mut dx = back.dx.load::<S>(t * d + i, n);
-                    for (e, g) in dlogits.iter().enumerate() {
-                        let g = S::splat(*g);
-                        dx = S::fma(g, S::load_n(back.w[e * d..(e + 1) * d].as_ptr().add(i), n), dx);
-                        let sum = sums[e * d..(e + 1) * d].as_mut_ptr().add(i);
-                        S::store_n(sum, S::fma(g, x, S::load_n(sum, n)), n);
-                    }
-                    back.dx.store::<S>(t * d + i, dx, n);
-                }
-            }
         }
     }
 }
