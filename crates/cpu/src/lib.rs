@@ -32,8 +32,8 @@ pub use isa::{Isa, IsaError};
 
 use moeworks_ops::buffer::Buffer;
 use moeworks_ops::{
-    AdamW, ClassifierGradient, Dispatch, Heads, Matrix, MatrixShape, Memory, Norm, Ops, OutOfMemory, Precision, Region,
-    Rope, Routing, Tensor,
+    ClassifierGradient, Dispatch, Heads, Matrix, MatrixShape, Memory, Norm, Ops, OutOfMemory, Precision, Region, Rope,
+    Routing, Tensor, Update,
 };
 use pool::Pool;
 
@@ -312,7 +312,15 @@ impl Ops for Cpu {
     fn sum_of_squares(&mut self, x: &Tensor) -> f64 {
         optimizer::sum_of_squares(self, x)
     }
-    fn adamw(&mut self, step: &AdamW, parameters: &Tensor, gradients: &Tensor, m: &Tensor, v: &Tensor) {
-        optimizer::adamw(self, step, parameters, gradients, m, v);
+    fn update(
+        &mut self,
+        update: &Update,
+        parameters: &Tensor,
+        gradients: &Tensor,
+        m: &Tensor,
+        v: Option<&Tensor>,
+        packed: Option<(&Matrix, usize)>,
+    ) {
+        optimizer::update(self, update, parameters, gradients, m, v, packed);
     }
 }

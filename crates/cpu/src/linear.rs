@@ -21,9 +21,12 @@ pub(crate) fn pack(cpu: &mut Cpu, sources: &[Tensor], to: &Matrix) {
     }
     assert_eq!(to.data.len(), packed::bytes(&shape));
     let out = Shared::new(access.write::<u8>(&to.data));
-    cpu.pool.run(packed::all_panels(&shape), &|panel, _| {
+    cpu.pool.run(packed::all_panels(&shape), &|index, _| {
         // SAFETY: `out` was checked; every task has its own panel.
-        unsafe { simd::run(isa.vector(), PackPanel { shape: &shape, sources: &sources, index: panel, out }) }
+        unsafe {
+            let (source, rows) = packed::origin(&shape, index);
+            simd::run(isa.vector(), PackPanel { shape: &shape, rows: &sources[source][rows], index, out });
+        }
     });
 }
 

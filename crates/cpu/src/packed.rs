@@ -10,9 +10,10 @@ use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::scratch::PANEL;
 use crate::shared::Shared;
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Simd, stream_end};
 use half::bf16;
 use moeworks_ops::{DType, MatrixKind, MatrixShape};
+use std::ops::Range;
 
 /// Depth of one AMX tile in bf16.
 pub const TILE_DEPTH: usize = 32;
@@ -80,12 +81,22 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// Packs one panel from its sources (one [E, N, K], or gate and up).
+/// Where a panel comes from: which of its sources (one [E, N, K], or gate and up), and which elements of it, whole rows.
+pub fn origin(shape: &MatrixShape, index: usize) -> (usize, Range<usize>) {
+    let sources = if shape.kind == MatrixKind::GateUp { 2 } else { 1 };
+    let (expert, panel) = (index / panels(shape), index % panels(shape));
+    let first = panel / sources * PANEL;
+    let last = (first + PANEL).min(shape.outputs);
+    let row = |n: usize| (expert * shape.outputs + n) * shape.inputs;
+    (panel % sources, row(first)..row(last))
+}
+
+/// Packs one panel.
 pub struct PackPanel<'a> {
     /// Shape of the packed weight.
     pub shape: &'a MatrixShape,
-    /// One master, or gate's and up's.
-    pub sources: &'a [&'a [f32]],
+    /// The panel's rows, as [`origin`] says.
+    pub rows: &'a [f32],
     /// Which panel of all experts'.
     pub index: usize,
     /// [`bytes`] bytes; no other task writes this panel.
@@ -96,12 +107,9 @@ impl Kernel for PackPanel<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let PackPanel { shape, sources, index, out } = self;
-        let (n, k) = (shape.outputs, shape.inputs);
-        let (expert, panel) = (index / panels(shape), index % panels(shape));
-        let (source, first) = (sources[panel % sources.len()], panel / sources.len() * PANEL);
-        let (depth, present) = (padded(shape), (n - first).min(PANEL));
-        let rows = &source[(expert * n + first) * k..][..present * k];
+        let PackPanel { shape, rows, index, out } = self;
+        let (k, depth) = (shape.inputs, padded(shape));
+        let present = rows.len() / k;
         let mut block = Block([0.0; PANEL * PANEL]);
         let mut edge = Block([0.0; PANEL * PANEL]);
         // SAFETY: the panel's bytes are inside `out` and this task's own; blocks at the edges are copied first.
@@ -127,10 +135,11 @@ impl Kernel for PackPanel<'_> {
                     for lane in (0..PANEL).step_by(S::LANES) {
                         let row = block.0.as_ptr().add(2 * pair * PANEL + lane);
                         let to = out.at(2 * (at + 2 * (pair * PANEL + lane))).cast();
-                        S::store_pairs(to, S::load(row), S::load(row.add(PANEL)));
+                        S::stream_pairs(to, S::load(row), S::load(row.add(PANEL)));
                     }
                 }
             }
+            stream_end();
         }
     }
 }

@@ -23,7 +23,10 @@ fn pack<'a>(pool: &mut Pool, isa: Isa, w: &[f32], d: usize, into: &'a mut [u8]) 
     let out = Shared::new(into);
     pool.run(packed::all_panels(&shape), &|index, _| {
         // SAFETY: `into` was sized for the shape; every task has its own panel.
-        unsafe { simd::run(isa.vector(), PackPanel { shape: &shape, sources: &[w], index, out }) }
+        unsafe {
+            let (_, rows) = packed::origin(&shape, index);
+            simd::run(isa.vector(), PackPanel { shape: &shape, rows: &w[rows], index, out });
+        }
     });
     Packed::new(&shape, into)
 }

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::error::ModelError;
 use crate::store::Store;
 use crate::training::Training;
-use moeworks_ops::{AdamW, Ops, Precision};
+use moeworks_ops::{AdamW, Lion, Ops, Precision, Update};
 
 /// Which parameters weight decay touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,20 +15,28 @@ pub enum Decay {
     Matrices,
 }
 
-/// First and second moments of all gradients.
+/// Moments of all gradients.
 #[derive(Debug)]
 pub struct Moments {
     /// Running means of gradients.
     pub m: Store,
-    /// Running means of their squares.
-    pub v: Store,
+    /// Running means of their squares, where the optimizer has them (AdamW).
+    pub v: Option<Store>,
 }
 
 impl Moments {
-    /// Zeros.
-    pub fn new(ops: &mut dyn Ops, config: &Config, precision: Precision) -> Result<Self, ModelError> {
+    /// Zeros: one moment, or with `second` two.
+    pub fn new(ops: &mut dyn Ops, config: &Config, precision: Precision, second: bool) -> Result<Self, ModelError> {
         let mut store = || Store::allocate(ops, config, precision.state);
-        Ok(Moments { m: store()?, v: store()? })
+        Ok(Moments { m: store()?, v: if second { Some(store()?) } else { None } })
+    }
+
+    /// Frees them.
+    pub fn release(self, ops: &mut dyn Ops) {
+        self.m.release(ops);
+        if let Some(v) = self.v {
+            v.release(ops);
+        }
     }
 
     /// The norm of all gradients together.
@@ -36,16 +44,20 @@ impl Moments {
         training.gradients.iter().map(|(_, g)| ops.sum_of_squares(&g)).sum::<f64>().sqrt()
     }
 
-    /// One step over all parameters; the weights then follow the masters.
-    pub fn step(&self, ops: &mut dyn Ops, training: &Training, step: &AdamW, decay: Decay) {
+    /// One step over all parameters; the weights follow the masters.
+    pub fn step(&self, ops: &mut dyn Ops, training: &Training, update: &Update, decay: Decay) {
+        let followers = training.weights().followers(&training.config);
         for (parameter, master) in training.masters.iter() {
             let vector = master.shape.dims().len() == 1;
-            let decays = decay == Decay::All || !vector;
-            let step = AdamW { decay: if decays { step.decay } else { 0.0 }, ..*step };
-            let gradient = training.gradients.get(parameter);
-            ops.adamw(&step, &master, &gradient, &self.m.get(parameter), &self.v.get(parameter));
+            let kept = |own: f64| if decay == Decay::All || !vector { own } else { 0.0 };
+            let update = match *update {
+                Update::AdamW(step) => Update::AdamW(AdamW { decay: kept(step.decay), ..step }),
+                Update::Lion(step) => Update::Lion(Lion { decay: kept(step.decay), ..step }),
+            };
+            let (gradient, v) = (training.gradients.get(parameter), self.v.as_ref().map(|v| v.get(parameter)));
+            let packed = followers.get(&parameter).map(|(matrix, source)| (matrix, *source));
+            ops.update(&update, &master, &gradient, &self.m.get(parameter), v.as_ref(), packed);
         }
-        training.refresh(ops);
     }
 }
 

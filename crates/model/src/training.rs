@@ -194,11 +194,6 @@ impl Training {
         ops.release(self.rope.cos_sc.region);
     }
 
-    /// Brings the weights up to date after the masters have changed.
-    pub fn refresh(&self, ops: &mut dyn Ops) {
-        self.weights.refresh(ops, &self.config, &self.masters);
-    }
-
     /// The weights that follow the masters.
     pub fn weights(&self) -> &Weights {
         &self.weights

@@ -5,6 +5,7 @@ use crate::error::ModelError;
 use crate::parameters::{Parameter, parameters};
 use crate::store::Store;
 use moeworks_ops::{Matrix, MatrixKind, MatrixShape, Ops, Plan, Precision, Region, Tensor, transfer};
+use std::collections::HashMap;
 
 /// Weights of one block.
 #[derive(Clone, Debug)]
@@ -115,6 +116,15 @@ impl Weights {
         plan.bytes()
     }
 
+    /// The matrix that follows each master, and which of its sources that is.
+    pub fn followers(&self, config: &Config) -> HashMap<Parameter, (Matrix, usize)> {
+        let all = sources(config, self).into_iter();
+        all.flat_map(|(matrix, from)| {
+            from.into_iter().enumerate().map(move |(source, parameter)| (parameter, (matrix, source)))
+        })
+        .collect()
+    }
+
     /// Packs all matrices from the masters.
     pub fn refresh(&self, ops: &mut dyn Ops, config: &Config, masters: &Store) {
         for (matrix, parameters) in sources(config, self) {
@@ -130,7 +140,7 @@ impl Weights {
         precision: Precision,
         mut source: impl FnMut(Parameter) -> Result<Vec<f32>, ModelError>,
     ) -> Result<Self, ModelError> {
-        let shapes: std::collections::HashMap<Parameter, Vec<usize>> = parameters(config).into_iter().collect();
+        let shapes: HashMap<Parameter, Vec<usize>> = parameters(config).into_iter().collect();
         let mut plan = Plan::new(ops.reserve());
         let mut plain = Vec::new();
         let weights = lay_out(ops, config, precision, &mut plan, |plan, parameter| {

@@ -18,7 +18,8 @@ pub use buffer::OutOfMemory;
 pub use dtype::{DType, Element, Precision};
 pub use memory::{Access, Memory};
 pub use ops::{
-    AdamW, ClassifierGradient, Dispatch, Heads, Matrix, MatrixKind, MatrixShape, Norm, NormKind, Ops, Rope, Routing,
+    AdamW, ClassifierGradient, Dispatch, Heads, Lion, Matrix, MatrixKind, MatrixShape, Norm, NormKind, Ops, Rope,
+    Routing, Update,
 };
 pub use plan::Plan;
 pub use profile::{Profiled, Spent};

@@ -158,6 +158,31 @@ pub struct AdamW {
     pub gradient_scale: f64,
 }
 
+/// One step of Lion (Chen and others, arXiv 2302.06675): `p -= lr decay p`, `p -= lr sign(b1 m + (1 - b1) g)`, then
+/// `m = b2 m + (1 - b2) g`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lion {
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// Share of the momentum in the direction.
+    pub beta1: f64,
+    /// Decay of the momentum.
+    pub beta2: f64,
+    /// Decoupled weight decay.
+    pub decay: f64,
+    /// Factor on the gradient (clipping).
+    pub gradient_scale: f64,
+}
+
+/// How an optimizer moves parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Update {
+    /// With two moments, m and v.
+    AdamW(AdamW),
+    /// With one, m.
+    Lion(Lion),
+}
+
 /// A device.
 pub trait Ops {
     /// What it is and which kernels it runs, for people.
@@ -351,6 +376,16 @@ pub trait Ops {
 
     /// Sum of squares of a state tensor, in f64 and in a fixed order.
     fn sum_of_squares(&mut self, x: &Tensor) -> f64;
-    /// One optimizer step over parameters, gradients and moments of one length (all state).
-    fn adamw(&mut self, step: &AdamW, parameters: &Tensor, gradients: &Tensor, m: &Tensor, v: &Tensor);
+    /// One optimizer step over parameters, gradients and moments of one length (all state), `v` where the update has
+    /// one. `packed` is the matrix that these parameters are a source of, and which of its sources: it follows them, as
+    /// by [`Ops::pack`].
+    fn update(
+        &mut self,
+        update: &Update,
+        parameters: &Tensor,
+        gradients: &Tensor,
+        m: &Tensor,
+        v: Option<&Tensor>,
+        packed: Option<(&Matrix, usize)>,
+    );
 }

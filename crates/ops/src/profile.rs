@@ -2,7 +2,7 @@
 
 use crate::buffer::OutOfMemory;
 use crate::dtype::Precision;
-use crate::ops::{AdamW, ClassifierGradient, Dispatch, Heads, Matrix, MatrixShape, Norm, Ops, Rope, Routing};
+use crate::ops::{ClassifierGradient, Dispatch, Heads, Matrix, MatrixShape, Norm, Ops, Rope, Routing, Update};
 use crate::tensor::{Region, Tensor};
 use crate::transfer;
 use std::collections::BTreeMap;
@@ -296,8 +296,20 @@ impl Ops for Profiled<'_> {
         self.timed("sum_of_squares", 0.0, |inner| inner.sum_of_squares(x))
     }
 
-    fn adamw(&mut self, step: &AdamW, parameters: &Tensor, gradients: &Tensor, m: &Tensor, v: &Tensor) {
-        self.timed("adamw", 0.0, |inner| inner.adamw(step, parameters, gradients, m, v))
+    fn update(
+        &mut self,
+        update: &Update,
+        parameters: &Tensor,
+        gradients: &Tensor,
+        m: &Tensor,
+        v: Option<&Tensor>,
+        packed: Option<(&Matrix, usize)>,
+    ) {
+        let name = match update {
+            Update::AdamW(_) => "adamw",
+            Update::Lion(_) => "lion",
+        };
+        self.timed(name, 0.0, |inner| inner.update(update, parameters, gradients, m, v, packed))
     }
 }
 

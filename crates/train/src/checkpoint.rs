@@ -183,7 +183,7 @@ fn named(training: &Training, moments: &Moments) -> Vec<(String, moeworks_ops::T
             .map(|(p, shape)| (format!("{prefix}.{p:?}"), store.get(p), shape))
             .collect()
     };
-    [of("m", &moments.m), of("v", &moments.v)].concat()
+    [of("m", &moments.m), moments.v.as_ref().map_or(Vec::new(), |v| of("v", v))].concat()
 }
 
 struct Moment<'s, 'a> {

@@ -1,7 +1,7 @@
 //! The loop: batches in, steps, looks, checkpoints; and back again from the newest checkpoint.
 
 use crate::checkpoint::{self, State};
-use crate::config::{DecayChoice, Documents, PrecisionChoice, Progress, TrainConfig};
+use crate::config::{DecayChoice, Documents, OptimizerChoice, OptimizerConfig, PrecisionChoice, Progress, TrainConfig};
 use crate::error::TrainError;
 use crate::metrics::{Event, Metrics, ModelFacts, Record, Sample, Start, Step, Validation};
 use crate::run::Run;
@@ -11,7 +11,7 @@ use moeworks_model::parameters::count;
 use moeworks_model::{
     Batch, Checkpoint, Config, Decay, LossScale, Losses, Moments, SaveFormat, Training, clip_factor, preset,
 };
-use moeworks_ops::{AdamW, DType, Ops, Precision};
+use moeworks_ops::{AdamW, DType, Lion, Ops, Precision, Update};
 use moeworks_text::Tokenizer;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -191,7 +191,8 @@ impl<'a> Trainer<'a> {
                 Training::load(ops, &model, precision, rows, length, |p| start.parameter(p))?
             }
         };
-        let moments = Moments::new(ops, &training.config, precision)?;
+        let second = config.optimizer.name == OptimizerChoice::AdamW;
+        let moments = Moments::new(ops, &training.config, precision, second)?;
         if let Some((dir, _)) = &checkpoint {
             checkpoint::restore_moments(ops, dir, &training, &moments)?;
         }
@@ -304,17 +305,16 @@ impl<'a> Trainer<'a> {
             });
         }
         let o = &config.optimizer;
-        let step = AdamW {
-            lr: rate,
-            beta1: o.beta1,
-            beta2: o.beta2,
-            eps: o.eps,
-            decay: o.weight_decay,
-            step: after.steps,
-            gradient_scale: if o.clip > 0.0 { clip_factor(norm, o.clip) } else { 1.0 },
+        let OptimizerConfig { beta1, beta2, eps, weight_decay: decay, .. } = *o;
+        let gradient_scale = if o.clip > 0.0 { clip_factor(norm, o.clip) } else { 1.0 };
+        let update = match o.name {
+            OptimizerChoice::AdamW => {
+                Update::AdamW(AdamW { lr: rate, beta1, beta2, eps, decay, step: after.steps, gradient_scale })
+            }
+            OptimizerChoice::Lion => Update::Lion(Lion { lr: rate, beta1, beta2, decay, gradient_scale }),
         };
         let decay = if o.decay == DecayChoice::All { Decay::All } else { Decay::Matrices };
-        self.moments.step(ops, &self.training, &step, decay);
+        self.moments.step(ops, &self.training, &update, decay);
 
         after.seconds = self.earlier + self.clock.elapsed().as_secs_f64();
         let tokens = after.tokens - self.progress.tokens;

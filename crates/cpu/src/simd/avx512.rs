@@ -111,6 +111,14 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
         }
     }
     #[inline(always)]
+    unsafe fn stream_pairs(p: *mut bf16, even: Self::V, odd: Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let pairs = _mm512_or_si512(_mm512_srli_epi32::<16>(rounded(even)), rounded(odd));
+            _mm512_stream_si512(p.cast(), pairs);
+        }
+    }
+    #[inline(always)]
     unsafe fn interleave(even: *const bf16, odd: *const bf16, to: *mut bf16) {
         // SAFETY: as above.
         unsafe {

@@ -48,6 +48,12 @@ pub unsafe trait Simd: Copy + 'static {
     unsafe fn load_pairs(p: *const bf16) -> (Self::V, Self::V);
     /// Stores LANES pairs, the first of each from `even`, both rounded as by [`Simd::store_bf16`].
     unsafe fn store_pairs(p: *mut bf16, even: Self::V, odd: Self::V);
+    /// As `store_pairs`, past the caches as [`Simd::stream`].
+    #[inline(always)]
+    unsafe fn stream_pairs(p: *mut bf16, even: Self::V, odd: Self::V) {
+        // SAFETY: the caller's.
+        unsafe { Self::store_pairs(p, even, odd) }
+    }
     /// As `store_pairs` of LANES bf16 each.
     #[inline(always)]
     unsafe fn interleave(even: *const bf16, odd: *const bf16, to: *mut bf16) {

@@ -285,7 +285,25 @@ impl Ops for Reference {
     fn sum_of_squares(&mut self, x: &Tensor) -> f64 {
         self.get(x).iter().map(|v| v * v).sum()
     }
-    fn adamw(&mut self, step: &AdamW, parameters: &Tensor, gradients: &Tensor, m: &Tensor, v: &Tensor) {
-        optimizer::adamw(self, step, parameters, gradients, m, v);
+    fn update(
+        &mut self,
+        update: &Update,
+        parameters: &Tensor,
+        gradients: &Tensor,
+        m: &Tensor,
+        v: Option<&Tensor>,
+        packed: Option<(&Matrix, usize)>,
+    ) {
+        match (update, v) {
+            (Update::AdamW(step), Some(v)) => optimizer::adamw(self, step, parameters, gradients, m, v),
+            (Update::Lion(step), None) => optimizer::lion(self, step, parameters, gradients, m),
+            _ => panic!("AdamW has a second moment, Lion has none"),
+        }
+        if let Some((matrix, source)) = packed {
+            let (values, dtype) = (self.get(parameters), matrix.shape.dtype);
+            let offset = matrix.data.offset + source * values.len() * dtype.size();
+            let part = Tensor { dtype, offset, shape: crate::tensor::Shape::new(&[values.len()]), ..matrix.data };
+            self.set(&part, &values);
+        }
     }
 }

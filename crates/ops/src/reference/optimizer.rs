@@ -1,7 +1,7 @@
-//! AdamW.
+//! AdamW and Lion.
 
 use super::Reference;
-use crate::ops::AdamW;
+use crate::ops::{AdamW, Lion};
 use crate::tensor::Tensor;
 
 pub(super) fn adamw(r: &mut Reference, s: &AdamW, parameters: &Tensor, gradients: &Tensor, m: &Tensor, v: &Tensor) {
@@ -18,4 +18,19 @@ pub(super) fn adamw(r: &mut Reference, s: &AdamW, parameters: &Tensor, gradients
     r.set(parameters, &p);
     r.set(m, &first);
     r.set(v, &second);
+}
+
+pub(super) fn lion(r: &mut Reference, s: &Lion, parameters: &Tensor, gradients: &Tensor, m: &Tensor) {
+    let (mut p, g, mut momentum) = (r.get(parameters), r.get(gradients), r.get(m));
+    for i in 0..p.len() {
+        let g = g[i] * s.gradient_scale;
+        let direction = s.beta1 * momentum[i] + (1.0 - s.beta1) * g;
+        p[i] -= s.lr * s.decay * p[i];
+        if direction != 0.0 {
+            p[i] -= s.lr * direction.signum();
+        }
+        momentum[i] = s.beta2 * momentum[i] + (1.0 - s.beta2) * g;
+    }
+    r.set(parameters, &p);
+    r.set(m, &momentum);
 }

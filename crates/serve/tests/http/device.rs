@@ -115,6 +115,7 @@ impl Ops for GatedDevice {
         classifier(x: &Tensor, w: &Matrix, targets: &Tensor, nll: &Tensor, best: Option<&Tensor>,
             gradient: Option<&ClassifierGradient>);
         sum_of_squares(x: &Tensor) -> f64;
-        adamw(step: &AdamW, parameters: &Tensor, gradients: &Tensor, m: &Tensor, v: &Tensor);
+        update(update: &Update, parameters: &Tensor, gradients: &Tensor, m: &Tensor, v: Option<&Tensor>,
+            packed: Option<(&Matrix, usize)>);
     }
 }

@@ -134,17 +134,19 @@ impl Default for StepConfig {
     }
 }
 
-/// AdamW's constants.
+/// The optimizer and its constants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerConfig {
+    /// `adamw` or `lion`.
+    pub name: OptimizerChoice,
     /// Highest learning rate.
     pub learning_rate: f64,
-    /// Decay of the first moment.
+    /// AdamW: decay of the first moment. Lion: share of the momentum in the direction.
     pub beta1: f64,
-    /// Decay of the second moment.
+    /// AdamW: decay of the second moment. Lion: decay of the momentum (its authors take 0.99).
     pub beta2: f64,
-    /// Added to the denominator.
+    /// Added to the denominator (AdamW).
     pub eps: f64,
     /// Decoupled weight decay, times the learning rate.
     pub weight_decay: f64,
@@ -152,6 +154,17 @@ pub struct OptimizerConfig {
     pub decay: DecayChoice,
     /// Norm that gradients are cut to; 0 never cuts.
     pub clip: f64,
+}
+
+/// Which optimizer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerChoice {
+    /// Loshchilov and Hutter, arXiv 1711.05101.
+    #[default]
+    AdamW,
+    /// Chen and others, arXiv 2302.06675: half of the state, and learning rates 3 to 10 times smaller.
+    Lion,
 }
 
 /// What weight decay touches.
@@ -168,6 +181,7 @@ pub enum DecayChoice {
 impl Default for OptimizerConfig {
     fn default() -> Self {
         OptimizerConfig {
+            name: OptimizerChoice::AdamW,
             learning_rate: 1e-3,
             beta1: 0.9,
             beta2: 0.95,

@@ -8,7 +8,7 @@ use anyhow::Result;
 use moeworks_cpu::{Ceilings, Cpu};
 use moeworks_model::parameters::training_flops;
 use moeworks_model::{Config, Decay, LossScale, Moments, Training, clip_factor};
-use moeworks_ops::{AdamW, DType, Ops, Precision, Profiled, Spent};
+use moeworks_ops::{AdamW, DType, Ops, Precision, Profiled, Spent, Update};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -86,7 +86,7 @@ impl Bench {
     /// Trains a model for a few steps; the first `warmup` do not count.
     pub fn steps(&mut self, model: &Config, batch: usize, length: usize, warmup: usize, steps: usize) -> Result<Steps> {
         let training = Training::new(&mut self.cpu, model, self.precision, batch * length, length, 1)?;
-        let moments = Moments::new(&mut self.cpu, model, self.precision)?;
+        let moments = Moments::new(&mut self.cpu, model, self.precision, true)?;
         let tokens = made_up(model, batch, length)?;
         let scale = LossScale { targets: tokens.counted(), share: 1.0, aux: model.aux_coefficient.max(0.01), z: 0.001 };
         let (mut seconds, mut spent) = (Vec::new(), BTreeMap::new());
@@ -96,7 +96,7 @@ impl Bench {
             training.gradients.zero(&mut device);
             training.step(&mut device, &tokens, scale);
             let norm = Moments::gradient_norm(&mut device, &training);
-            let adamw = AdamW {
+            let adamw = Update::AdamW(AdamW {
                 lr: 3e-4,
                 beta1: 0.9,
                 beta2: 0.95,
@@ -104,7 +104,7 @@ impl Bench {
                 decay: 0.1,
                 step: step as u64 + 1,
                 gradient_scale: clip_factor(norm, 1.0),
-            };
+            });
             moments.step(&mut device, &training, &adamw, Decay::Matrices);
             if step >= warmup {
                 seconds.push(began.elapsed().as_secs_f64());
@@ -117,8 +117,7 @@ impl Bench {
             }
         }
         training.release(&mut self.cpu);
-        moments.m.release(&mut self.cpu);
-        moments.v.release(&mut self.cpu);
+        moments.release(&mut self.cpu);
         let whole: f64 = seconds.iter().sum();
         let n = seconds.len() as f64;
         let peak = self.peak();
