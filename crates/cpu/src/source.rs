@@ -307,28 +307,6 @@ impl<'a> Rows<'a> {
             }
         }
     }
-
-    /// Asks for some columns of a row to be brought to the second-level cache.
-    pub fn prefetch(&self, row: usize, columns: Range<usize>) {
-        let start = self.start(row);
-        let (from, bytes): (*const u8, usize) = match self.data {
-            Data::F32(x) => (x[start + columns.start..start + columns.end].as_ptr().cast(), 4 * columns.len()),
-            Data::Bf16(x) => (x[start + columns.start..start + columns.end].as_ptr().cast(), 2 * columns.len()),
-        };
-        for at in (0..bytes).step_by(64) {
-            prefetch(from.wrapping_add(at));
-        }
-    }
-}
-
-/// Brings a cache line to the second level, where the processor can be asked to.
-#[inline(always)]
-fn prefetch(_at: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch touches nothing and never faults.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(_at.cast());
-    }
 }
 
 /// Sixteen by sixteen pairs on a cache line.

@@ -16,7 +16,6 @@ use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch, TILE_COLUMNS, TILE_PA
 use crate::simd::{self, Kernel, Simd};
 use crate::source::Rows;
 use moeworks_ops::DType;
-use std::ops::Range;
 
 /// Below this many rows a bf16 panel is widened on the way instead of first.
 const FEW: usize = 5;
@@ -89,21 +88,17 @@ pub fn forward<E: Epilogue>(
     let wanted = (4 * pool.threads()).div_ceil(rows.div_ceil(most).max(1));
     let width = block(columns, unit, wide / unit * unit, wanted);
     let blocks = Blocks { groups, most, unit: row_unit, columns: width, extent: columns };
-    let (count, threads) = (blocks.count(), pool.threads());
-    pool.run(count, &|task, scratch| {
+    pool.run(blocks.count(), &|task, scratch| {
         let place = blocks.place(task);
-        // What this thread will probably do next.
-        let next = (tiles && task + threads < count).then(|| blocks.place(task + threads).rows);
         // SAFETY: `Forward` reads the rows and panels of its place, which are inside their operands, and blocks of
         // different tasks have no result in common.
-        unsafe { simd::run(isa.vector(), Forward { terms, place, next, epilogue, scratch, tiles }) }
+        unsafe { simd::run(isa.vector(), Forward { terms, place, epilogue, scratch, tiles }) }
     });
 }
 
 struct Forward<'a, E> {
     terms: &'a [Term<'a>],
     place: Place,
-    next: Option<Range<usize>>,
     epilogue: &'a E,
     scratch: &'a mut Scratch,
     tiles: bool,
@@ -114,7 +109,7 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Forward { terms, place, next, epilogue, scratch, tiles } = self;
+        let Forward { terms, place, epilogue, scratch, tiles } = self;
         // A block may start inside a panel: its first columns are then computed for nothing.
         let skip = place.columns.start % PANEL;
         let panels = (skip + place.columns.len()).div_ceil(PANEL);
@@ -129,7 +124,7 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
             for (x, w) in terms {
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                 if tiles {
-                    on_tiles::<S>(x, w, &place, next.clone().unwrap_or(0..0), panels, scratch, step, fresh);
+                    on_tiles::<S>(x, w, &place, panels, scratch, step, fresh);
                     fresh = false;
                     continue;
                 }
@@ -206,7 +201,6 @@ unsafe fn on_tiles<S: Simd>(
     x: &Rows,
     w: &Packed,
     place: &Place,
-    next: Range<usize>,
     panels: usize,
     scratch: &mut Scratch,
     step: usize,
@@ -229,9 +223,7 @@ unsafe fn on_tiles<S: Simd>(
                 }
             };
             let panel = |p: usize| w.bf16_panel(place.expert, first + p, k);
-            let (mut coming, each) = (next.clone(), next.len().div_ceil(tiles::calls(rows, panels)));
-            let prefetch = || coming.by_ref().take(each).for_each(|row| x.prefetch(row, k..k + depth));
-            tiles::block(&ready, rows, panels, padded, a, a_step, panel, scratch.c(), step, fresh, prefetch);
+            tiles::block(&ready, rows, panels, padded, a, a_step, panel, scratch.c(), step, fresh);
             fresh = false;
         }
     }

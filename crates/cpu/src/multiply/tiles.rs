@@ -6,8 +6,7 @@ use crate::scratch::PANEL;
 use half::bf16;
 
 /// Rows (`a_step` apart) times panels where `panel` says, over a depth that is a multiple of 32, into `c` (rows `step`
-/// apart). Two panels stay in the first-level cache while all rows pass. `meanwhile` is called [`calls`] times, to ask
-/// for what comes next: tiles leave the memory time for it.
+/// apart). Two panels stay in the first-level cache while all rows pass.
 ///
 /// # Safety
 /// `a` and `c` have room for rows rounded up to 32, and panels hold `depth` inputs.
@@ -22,7 +21,6 @@ pub unsafe fn block(
     c: *mut f32,
     step: usize,
     fresh: bool,
-    mut meanwhile: impl FnMut(),
 ) {
     // SAFETY: the caller's. Rows past the last one are stale numbers whose results nobody reads.
     unsafe {
@@ -30,7 +28,6 @@ pub unsafe fn block(
         for p in (0..panels).step_by(2) {
             for row in (0..rows).step_by(32) {
                 let (a, c) = (a.add(row * a_step), c.add(row * step + p * PANEL));
-                meanwhile();
                 if p + 1 < panels {
                     // The next two panels come while all rows pass these, a part of them with each pair of tiles.
                     let part = row / 32 * steps * 64;
@@ -44,9 +41,4 @@ pub unsafe fn block(
             }
         }
     }
-}
-
-/// How often [`block`] calls `meanwhile`.
-pub fn calls(rows: usize, panels: usize) -> usize {
-    rows.div_ceil(32) * panels.div_ceil(2)
 }

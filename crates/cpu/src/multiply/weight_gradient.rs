@@ -38,21 +38,15 @@ pub fn weight_gradient<E: Epilogue>(
     let tall = block(all, unit, most, wanted);
     let wide = block(inputs, 2 * PANEL, widest, wanted.div_ceil(all.div_ceil(tall)));
     let (down, across) = (all.div_ceil(tall), inputs.div_ceil(wide));
-    let (count, threads) = (groups.len() * down * across, pool.threads());
-    let find = |task: usize| {
+    pool.run(groups.len() * down * across, &|task, scratch| {
         let (expert, block) = (task / (down * across), task % (down * across));
         let (top, left) = (block / across * tall, block % across * wide);
         let place = Place { expert, rows: top..(top + tall).min(all), columns: left..(left + wide).min(inputs) };
-        (place, groups.rows(expert))
-    };
-    pool.run(count, &|task, scratch| {
-        let (place, over) = find(task);
+        let over = groups.rows(expert);
         if over.is_empty() && !epilogue.overwrites() {
             return;
         }
-        // What this thread will probably do next.
-        let next = (tiles && task + threads < count).then(|| find(task + threads));
-        let kernel = WeightGradient { dy, x, rounded, outputs, over, place, next, epilogue, scratch, tiles };
+        let kernel = WeightGradient { dy, x, rounded, outputs, over, place, epilogue, scratch, tiles };
         // SAFETY: operands and results are inside their tensors, and blocks of different tasks differ.
         unsafe { simd::run(isa.vector(), kernel) }
     });
@@ -65,16 +59,15 @@ struct WeightGradient<'a, E> {
     outputs: usize,
     over: Range<usize>,
     place: Place,
-    next: Option<(Place, Range<usize>)>,
     epilogue: &'a E,
     scratch: &'a mut Scratch,
     tiles: bool,
 }
 
 impl<E> WeightGradient<'_, E> {
-    /// The parts of a block that belong to one `dy` each: which, its columns, and where in the block they begin.
-    fn parts<'b>(&'b self, place: &'b Place) -> impl Iterator<Item = (Rows<'b>, Range<usize>, usize)> {
-        let rows = &place.rows;
+    /// The parts of the block that belong to one `dy` each: which, its columns, and where in the block they begin.
+    fn parts(&self) -> impl Iterator<Item = (Rows<'_>, Range<usize>, usize)> {
+        let rows = &self.place.rows;
         self.dy.iter().enumerate().filter_map(move |(i, dy)| {
             let own = i * self.outputs..(i + 1) * self.outputs;
             let (start, end) = (rows.start.max(own.start), rows.end.min(own.end));
@@ -107,7 +100,7 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
                 let fresh = start == self.over.start;
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                 if self.tiles {
-                    self.on_tiles::<S>(part, pass, panels, c, step, fresh);
+                    self.on_tiles::<S>(part, panels, c, step, fresh);
                     continue;
                 }
                 debug_assert!(!self.tiles);
@@ -132,7 +125,7 @@ impl<E> WeightGradient<'_, E> {
             let a = self.scratch.a();
             let mut left = [(0, 0, Left { start: a, row_step: 1, k_step: 0 }); 2];
             let mut count = 0;
-            for (dy, columns, at) in self.parts(&self.place) {
+            for (dy, columns, at) in self.parts() {
                 // Copied even where rows could be read in place: a column of rows far apart fills few cache sets.
                 dy.copy_f32::<S>(over.clone(), columns.clone(), self.rounded, a.add(at), height);
                 let operand = Left { start: a.add(at), row_step: 1, k_step: height };
@@ -159,39 +152,19 @@ impl<E> WeightGradient<'_, E> {
     /// As the kernel's; tiles are there.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     #[inline(always)]
-    unsafe fn on_tiles<S: Simd>(
-        &self,
-        over: Range<usize>,
-        pass: usize,
-        panels: usize,
-        c: *mut f32,
-        step: usize,
-        fresh: bool,
-    ) {
+    unsafe fn on_tiles<S: Simd>(&self, over: Range<usize>, panels: usize, c: *mut f32, step: usize, fresh: bool) {
         let depth = over.len().next_multiple_of(TILE_DEPTH);
         let (a, b) = (self.scratch.a_bf16(), self.scratch.b_bf16());
-        // The rows of the pass after this one, here or in the next block.
-        let (place, mut coming) = match &self.next {
-            Some((place, rows)) if over.end == self.over.end => (place, rows.start..(rows.start + pass).min(rows.end)),
-            _ => (&self.place, over.end..(over.end + pass).min(self.over.end)),
-        };
-        let each = coming.len().div_ceil(tiles::calls(self.place.rows.len(), panels));
-        let prefetch = || {
-            for row in coming.by_ref().take(each) {
-                self.x.prefetch(row, place.columns.clone());
-                self.parts(place).for_each(|(dy, columns, _)| dy.prefetch(row, columns));
-            }
-        };
         // SAFETY: scratch holds TILE_ROWS x TILE_PASS and as much of TILE_COLUMNS; the rest is the caller's.
         unsafe {
             // In ascending order: what a part writes beyond its columns, the next one overwrites.
-            for (dy, columns, at) in self.parts(&self.place) {
+            for (dy, columns, at) in self.parts() {
                 dy.copy_transposed::<S>(over.clone(), columns, a.add(at * depth), depth);
             }
             self.x.copy_panels::<S>(over, self.place.columns.clone(), b, depth);
             let panel = |p: usize| b.add(p * depth * PANEL).cast_const();
             let ready = Tiles::configure();
-            tiles::block(&ready, self.place.rows.len(), panels, depth, a, depth, panel, c, step, fresh, prefetch);
+            tiles::block(&ready, self.place.rows.len(), panels, depth, a, depth, panel, c, step, fresh);
         }
     }
 }
