@@ -1,5 +1,5 @@
-//! The memory plan of a forward pass: what a backward needs is kept for every block; without one, all blocks share
-//! the same tensors and the residual stream is updated in place.
+//! The memory plan of a forward pass: what a backward needs is kept for every block, or computed again from less;
+//! without a backward, all blocks share the same tensors and the residual stream is updated in place.
 
 use crate::config::Config;
 use crate::error::ModelError;
@@ -9,9 +9,21 @@ use moeworks_ops::{DType, Dispatch, Ops, Plan, Precision, Region, Routing, Tenso
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Forward and backward.
-    Training,
+    Training(Recompute),
     /// Forward only.
     Inference,
+}
+
+/// What a backward computes again instead of keeping it for every block. Gradients are the same to the bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recompute {
+    /// Nothing: the fastest.
+    #[default]
+    Nothing,
+    /// Gate and up of the experts, the largest: one of the three products of the experts' forward more.
+    Experts,
+    /// All of a block but its input: a whole forward more.
+    Blocks,
 }
 
 /// The rows' own numbers.
@@ -98,6 +110,8 @@ pub struct Activations {
     pub best_t: Tensor,
     /// For a backward.
     pub gradients: Option<Gradients>,
+    /// What that computes again.
+    pub recompute: Recompute,
     /// Bytes of all of it, by name.
     pub bytes: Vec<(String, usize)>,
 }
@@ -128,7 +142,8 @@ impl Activations {
         let Config { d_model: d, n_experts: e, top_k: k, ffn_hidden: f, .. } = *config;
         let heads = config.heads();
         let (t, r, wide) = (rows, rows * k, heads.query * heads.width);
-        let training = purpose == Purpose::Training;
+        let training = purpose != Purpose::Inference;
+        let recompute = if let Purpose::Training(recompute) = purpose { recompute } else { Recompute::Nothing };
         let i32s = |plan: &mut Plan, dims: &[usize]| plan.tensor("rows", DType::I32, dims);
 
         let inputs = Inputs {
@@ -138,6 +153,7 @@ impl Activations {
             first_t: i32s(plan, &[t]),
         };
         let mut x_in_td = plan.tensor("residual stream", state, &[t, d]);
+        let mut shared_gates = None;
         let mut block = |plan: &mut Plan| {
             let residual = |plan: &mut Plan| {
                 if training { plan.tensor("residual stream", state, &[t, d]) } else { x_in_td }
@@ -169,18 +185,37 @@ impl Activations {
                     mass_e: plan.tensor("routing", state, &[e]),
                 },
                 kept: training.then(|| {
-                    let mut gate = || plan.tensor("experts", compute, &[r, f]);
-                    (gate(), gate())
+                    let mut gates = || [0, 1].map(|_| plan.tensor("experts", compute, &[r, f]));
+                    let [gate, up] = match recompute {
+                        Recompute::Nothing => gates(),
+                        _ => *shared_gates.get_or_insert_with(gates),
+                    };
+                    (gate, up)
                 }),
                 x_out_td,
             };
             x_in_td = x_out_td;
             block
         };
-        let blocks = if training {
-            (0..config.n_layers).map(|_| block(plan)).collect()
-        } else {
-            vec![block(plan); config.n_layers]
+        let blocks: Vec<Block> = match purpose {
+            Purpose::Inference => vec![block(plan); config.n_layers],
+            Purpose::Training(Recompute::Nothing | Recompute::Experts) => {
+                (0..config.n_layers).map(|_| block(plan)).collect()
+            }
+            Purpose::Training(Recompute::Blocks) => {
+                let mut last = block(plan);
+                let mut blocks = vec![last.clone()];
+                for _ in 1..config.n_layers {
+                    // Inputs and what the losses ask for are each block's own.
+                    last.x_in_td = last.x_out_td;
+                    last.x_out_td = plan.tensor("residual stream", state, &[t, d]);
+                    last.routing.lse_t = plan.tensor("routing", state, &[t]);
+                    last.routing.load_e = plan.tensor("routing", state, &[e]);
+                    last.routing.mass_e = plan.tensor("routing", state, &[e]);
+                    blocks.push(last.clone());
+                }
+                blocks
+            }
         };
         let gradients = training.then(|| Gradients {
             dx_td: plan.tensor("gradients of activations", state, &[t, d]),
@@ -201,6 +236,7 @@ impl Activations {
             nll_t: plan.tensor("statistics", state, &[t]),
             best_t: plan.tensor("rows", DType::I32, &[t]),
             gradients,
+            recompute,
             bytes: plan.entries().to_vec(),
         }
     }
@@ -254,6 +290,7 @@ impl Activations {
             nll_t: t(&self.nll_t),
             best_t: t(&self.best_t),
             gradients: None,
+            recompute: Recompute::Nothing,
             bytes: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::activations::{Activations, Block, Gradients};
 use crate::config::Config;
+use crate::forward::again;
 use crate::parameters::Parameter;
 use crate::store::Store;
 use crate::weights::{BlockWeights, Weights};
@@ -25,6 +26,9 @@ pub(crate) fn backward(
     ops.norm_backward(config.norm(), &g.dnormed_td, last, weight, stats, &g.dx_td, d);
     for l in (0..config.n_layers).rev() {
         let (w, block) = (&weights.blocks[l], &a.blocks[l]);
+        if l + 1 < config.n_layers {
+            again(ops, config, w, rope, a, block, l);
+        }
         feed_forward(ops, config, w, a, block, g, gradients, l, z);
         attention(ops, config, w, rope, a, block, g, gradients, l);
     }

@@ -1,6 +1,6 @@
 //! The forward pass, block by block, the same for training, scoring and generation.
 
-use crate::activations::{Activations, Block};
+use crate::activations::{Activations, Block, Recompute};
 use crate::config::Config;
 use crate::weights::{BlockWeights, Weights};
 use moeworks_ops::{Ops, Rope, Tensor};
@@ -30,6 +30,27 @@ pub fn forward(ops: &mut dyn Ops, config: &Config, weights: &Weights, rope: &Rop
     ops.norm(config.norm(), x_td, &weights.final_norm, &a.last_td, &a.last_stats_t2);
 }
 
+/// Computes again what the backward of a block needs and did not keep.
+pub(crate) fn again(
+    ops: &mut dyn Ops,
+    config: &Config,
+    w: &BlockWeights,
+    rope: &Rope,
+    a: &Activations,
+    b: &Block,
+    l: usize,
+) {
+    match a.recompute {
+        Recompute::Nothing => {}
+        Recompute::Experts => hidden(ops, w, a, b),
+        Recompute::Blocks => {
+            attention(ops, config, w, rope, a, b, Attend::Batch, l);
+            choose(ops, config, w, b);
+            hidden(ops, w, a, b);
+        }
+    }
+}
+
 /// `x_mid = x_in + output(attention(norm(x_in)))`
 fn attention(
     ops: &mut dyn Ops,
@@ -57,11 +78,21 @@ fn attention(
 
 /// `x_out = x_mid + experts(norm(x_mid))`
 fn feed_forward(ops: &mut dyn Ops, config: &Config, w: &BlockWeights, a: &Activations, b: &Block) {
+    choose(ops, config, w, b);
+    hidden(ops, w, a, b);
+    ops.down(&a.hidden_rf, &w.down, &b.routing.dispatch, &b.x_mid_td, &a.scratch_rd, &b.x_out_td);
+}
+
+/// The norm before the experts, and who goes to which.
+fn choose(ops: &mut dyn Ops, config: &Config, w: &BlockWeights, b: &Block) {
     ops.norm(config.norm(), &b.x_mid_td, &w.ffn_norm, &b.ffn_in_td, &b.ffn_stats_t2);
     if let Some(router) = &w.router {
         ops.route(config.normalize_weights, &b.ffn_in_td, router, &b.routing);
     }
-    let (dispatch, kept) = (&b.routing.dispatch, b.kept.as_ref().map(|(g, u)| (g, u)));
-    ops.gate_up(&b.ffn_in_td, &w.gate_up, dispatch, kept, &a.hidden_rf);
-    ops.down(&a.hidden_rf, &w.down, dispatch, &b.x_mid_td, &a.scratch_rd, &b.x_out_td);
+}
+
+/// The experts' hidden rows.
+fn hidden(ops: &mut dyn Ops, w: &BlockWeights, a: &Activations, b: &Block) {
+    let kept = b.kept.as_ref().map(|(g, u)| (g, u));
+    ops.gate_up(&b.ffn_in_td, &w.gate_up, &b.routing.dispatch, kept, &a.hidden_rf);
 }

@@ -19,7 +19,7 @@ pub mod store;
 pub mod training;
 pub mod weights;
 
-pub use activations::{Activations, Purpose};
+pub use activations::{Activations, Purpose, Recompute};
 pub use batch::Batch;
 pub use config::{Architecture, Config, RopeScaling};
 pub use error::ModelError;

@@ -1,6 +1,6 @@
 //! A model in training: masters, gradients, weights and activations, and one pass over a batch.
 
-use crate::activations::{Activations, Purpose};
+use crate::activations::{Activations, Purpose, Recompute};
 use crate::backward::backward;
 use crate::batch::Batch;
 use crate::config::Config;
@@ -130,11 +130,12 @@ impl Training {
         precision: Precision,
         rows: usize,
         length: usize,
+        recompute: Recompute,
         seed: u64,
     ) -> Result<Self, ModelError> {
         let masters = Store::allocate(ops, config, precision.state)?;
         initialize(ops, config, &masters, seed);
-        Self::over(ops, config, precision, masters, rows, length)
+        Self::over(ops, config, precision, masters, rows, length, recompute)
     }
 
     /// A model with parameters from a source.
@@ -144,6 +145,7 @@ impl Training {
         precision: Precision,
         rows: usize,
         length: usize,
+        recompute: Recompute,
         mut source: impl FnMut(Parameter) -> Result<Vec<f32>, ModelError>,
     ) -> Result<Self, ModelError> {
         let masters = Store::allocate(ops, config, precision.state)?;
@@ -151,7 +153,7 @@ impl Training {
             let values: Vec<f64> = source(parameter)?.into_iter().map(f64::from).collect();
             transfer::write_floats(ops, &tensor, &values);
         }
-        Self::over(ops, config, precision, masters, rows, length)
+        Self::over(ops, config, precision, masters, rows, length, recompute)
     }
 
     fn over(
@@ -161,25 +163,33 @@ impl Training {
         masters: Store,
         rows: usize,
         length: usize,
+        recompute: Recompute,
     ) -> Result<Self, ModelError> {
         let gradients = Store::allocate(ops, config, precision.state)?;
         let weights = Weights::beside(ops, config, precision, &masters)?;
-        let activations = Activations::allocate(ops, config, precision, rows, Purpose::Training)?;
+        let activations = Activations::allocate(ops, config, precision, rows, Purpose::Training(recompute))?;
         let rope = upload_rope(ops, config, precision, length)?;
         Ok(Training { config: config.clone(), precision, masters, gradients, weights, activations, rope })
     }
 
     /// Bytes a training takes, by part, without allocating any of it: for batches of `rows` rows (micro-batches, where
-    /// there are some) and AdamW's moments.
-    pub fn memory(ops: &dyn Ops, config: &Config, precision: Precision, rows: usize) -> Vec<(String, usize)> {
+    /// there are some) and so many moments.
+    pub fn memory(
+        ops: &dyn Ops,
+        config: &Config,
+        precision: Precision,
+        rows: usize,
+        recompute: Recompute,
+        moments: usize,
+    ) -> Vec<(String, usize)> {
         let parameters: usize = parameters(config).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
         let state = parameters * precision.state.size();
         let mut plan = Plan::new(Region(0));
-        Activations::plan(&mut plan, config, precision, rows, Purpose::Training);
+        Activations::plan(&mut plan, config, precision, rows, Purpose::Training(recompute));
         vec![
             ("parameters".into(), state),
             ("gradients".into(), state),
-            ("optimizer moments".into(), 2 * state),
+            ("optimizer moments".into(), moments * state),
             ("packed weights".into(), Weights::bytes(ops, config, precision)),
             ("activations".into(), plan.bytes()),
         ]

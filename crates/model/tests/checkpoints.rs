@@ -1,7 +1,9 @@
 //! Model directories: what is saved is opened again, and every kind of damage is an error that names its place.
 
 use moeworks_model::huggingface::save;
-use moeworks_model::{Architecture, Checkpoint, Config, ModelError, SaveFormat, Training, parameters, preset};
+use moeworks_model::{
+    Architecture, Checkpoint, Config, ModelError, Recompute, SaveFormat, Training, parameters, preset,
+};
 use moeworks_ops::{Precision, Reference, transfer};
 use std::path::Path;
 
@@ -22,7 +24,7 @@ fn families() -> Vec<Config> {
 
 fn saved(config: &Config, dir: &Path, format: SaveFormat, shard_bytes: usize) -> Vec<Vec<f32>> {
     let mut ops = Reference::new();
-    let training = Training::new(&mut ops, config, Precision::F32, 4, 4, 7).unwrap();
+    let training = Training::new(&mut ops, config, Precision::F32, 4, 4, Recompute::Nothing, 7).unwrap();
     let mut values = |p| -> Vec<f32> {
         transfer::read_floats(&mut ops, &training.masters.get(p)).into_iter().map(|v| v as f32).collect()
     };

@@ -3,7 +3,7 @@
 use moeworks_cpu::{Cpu, Isa};
 use moeworks_model::huggingface::names::pieces_of;
 use moeworks_model::{
-    Batch, Checkpoint, Decay, Inference, Limits, LossScale, Moments, Row, Training, clip_factor,
+    Batch, Checkpoint, Decay, Inference, Limits, LossScale, Moments, Recompute, Row, Training, clip_factor,
     huggingface::names::transpose_each, parameters,
 };
 use moeworks_ops::{AdamW, Ops, Precision, Reference, Update, transfer};
@@ -60,7 +60,8 @@ fn load(ops: &mut dyn Ops, dir: &Path, ids: &[Vec<i32>], precision: Precision) -
     let checkpoint = Checkpoint::open(dir).unwrap();
     let (rows, length) = (ids.len() * ids[0].len(), ids[0].len());
     let source = |p| checkpoint.parameter(p);
-    let training = Training::load(ops, &checkpoint.config, precision, rows, length, source).unwrap();
+    let training =
+        Training::load(ops, &checkpoint.config, precision, rows, length, Recompute::Nothing, source).unwrap();
     let sequences: Vec<&[i32]> = ids.iter().map(Vec::as_slice).collect();
     let batch = Batch::next_token(&checkpoint.config, &sequences, None).unwrap();
     Loaded { training, batch }

@@ -1,6 +1,7 @@
 //! Commands and flags.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use moeworks_model::Recompute;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -433,6 +434,27 @@ pub struct BenchCompute {
     pub threads: Option<usize>,
 }
 
+/// What a backward computes again instead of keeping it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RecomputeFlag {
+    /// Nothing: the fastest
+    Nothing,
+    /// The experts' gate and up
+    Experts,
+    /// All of a block but its input
+    Blocks,
+}
+
+impl From<RecomputeFlag> for Recompute {
+    fn from(flag: RecomputeFlag) -> Self {
+        match flag {
+            RecomputeFlag::Nothing => Recompute::Nothing,
+            RecomputeFlag::Experts => Recompute::Experts,
+            RecomputeFlag::Blocks => Recompute::Blocks,
+        }
+    }
+}
+
 /// Flags of `bench train`.
 #[derive(Debug, Args)]
 pub struct BenchTrain {
@@ -445,6 +467,9 @@ pub struct BenchTrain {
     /// Tokens of a sequence.
     #[arg(long, default_value_t = 512, value_parser = parse_positive)]
     pub seq: usize,
+    /// What the backward computes again to save memory.
+    #[arg(long, value_enum, default_value = "nothing")]
+    pub recompute: RecomputeFlag,
     /// Steps that are measured.
     #[arg(long, default_value_t = 5, value_parser = parse_positive)]
     pub steps: usize,

@@ -164,7 +164,7 @@ impl<'a> Trainer<'a> {
         };
         let mut loader = Loader::open(folder, options)?;
 
-        let rows = micro * length;
+        let (rows, recompute) = (micro * length, config.train.recompute.into());
         let mut progress = Progress::default();
         let mut resumed = None;
         let checkpoint = checkpoint::newest(&run.checkpoints())?;
@@ -181,14 +181,14 @@ impl<'a> Trainer<'a> {
                 let saved = checkpoint::open_model(dir)?;
                 let skipped = broken.iter().map(|b| format!("; passed over:{b}")).collect::<String>();
                 resumed = Some(format!("{}{skipped}", dir.display()));
-                Training::load(ops, &saved.config, precision, rows, length, |p| saved.parameter(p))?
+                Training::load(ops, &saved.config, precision, rows, length, recompute, |p| saved.parameter(p))?
             }
             None if config.model.from.is_empty() => {
-                Training::new(ops, &model, precision, rows, length, config.run.seed)?
+                Training::new(ops, &model, precision, rows, length, recompute, config.run.seed)?
             }
             None => {
                 let start = Checkpoint::open(Path::new(&config.model.from))?;
-                Training::load(ops, &model, precision, rows, length, |p| start.parameter(p))?
+                Training::load(ops, &model, precision, rows, length, recompute, |p| start.parameter(p))?
             }
         };
         let second = config.optimizer.name == OptimizerChoice::AdamW;

@@ -1,7 +1,7 @@
 //! A small model with random weights and a small tokenizer, the same in every test.
 
 use moeworks_infer::{Device, Engine, Request, Sampling};
-use moeworks_model::{Config, Inference, Limits, Parameter, Training, preset};
+use moeworks_model::{Config, Inference, Limits, Parameter, Recompute, Training, preset};
 use moeworks_ops::{Ops, Precision, Reference, transfer};
 use moeworks_text::{Tokenizer, TrainOptions, train};
 
@@ -39,7 +39,7 @@ pub(crate) fn model_on(
     mut change: impl FnMut(Parameter, &mut Vec<f32>),
 ) -> Inference {
     let mut source = Reference::new();
-    let training = Training::new(&mut source, config, Precision::F32, 1, 1, 5).unwrap();
+    let training = Training::new(&mut source, config, Precision::F32, 1, 1, Recompute::Nothing, 5).unwrap();
     let limits = Limits { slots, length: LENGTH, rows };
     let model = Inference::load(device, config, precision, limits, |parameter| {
         let values = transfer::read_floats(&mut source, &training.masters.get(parameter));

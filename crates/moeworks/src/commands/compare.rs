@@ -5,7 +5,7 @@ use crate::device::device;
 use crate::exit;
 use anyhow::{Context, Result};
 use moeworks_model::huggingface::names::{pieces_of, transpose_each};
-use moeworks_model::{Batch, Checkpoint, LossScale, Training, parameters};
+use moeworks_model::{Batch, Checkpoint, LossScale, Recompute, Training, parameters};
 use moeworks_ops::{Ops, Precision, transfer};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
@@ -49,7 +49,7 @@ fn load(flags: &Compare) -> Result<Loaded> {
     let mut device = device(flags.compute.threads)?;
     let (config, length) = (&checkpoint.config, ids[0].len());
     let source = |p| checkpoint.parameter(p);
-    let training = Training::load(&mut *device, config, precision, batch.rows(), length, source)?;
+    let training = Training::load(&mut *device, config, precision, batch.rows(), length, Recompute::Nothing, source)?;
     Ok(Loaded { device, training, batch, rows: ids.len() })
 }
 

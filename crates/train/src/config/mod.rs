@@ -6,6 +6,7 @@ mod layers;
 pub use duration::{Duration, Progress};
 pub use layers::{ConfigError, Setting, resolve};
 
+use moeworks_model::Recompute;
 use serde::{Deserialize, Serialize};
 
 /// Everything a run is made of. What is not in the file has these defaults.
@@ -113,6 +114,31 @@ pub struct StepConfig {
     pub micro_batch: usize,
     /// `bf16` (f32 masters), `f32`, or `auto` for what the device multiplies fastest.
     pub precision: PrecisionChoice,
+    /// What the backward computes again to save memory: `nothing`, `experts` (gate and up) or `blocks` (all).
+    pub recompute: RecomputeChoice,
+}
+
+/// What a backward computes again instead of keeping it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecomputeChoice {
+    /// Nothing: the fastest.
+    #[default]
+    Nothing,
+    /// The experts' gate and up.
+    Experts,
+    /// All of a block but its input.
+    Blocks,
+}
+
+impl From<RecomputeChoice> for Recompute {
+    fn from(choice: RecomputeChoice) -> Self {
+        match choice {
+            RecomputeChoice::Nothing => Recompute::Nothing,
+            RecomputeChoice::Experts => Recompute::Experts,
+            RecomputeChoice::Blocks => Recompute::Blocks,
+        }
+    }
 }
 
 /// Number format of a training.
@@ -130,7 +156,13 @@ pub enum PrecisionChoice {
 
 impl Default for StepConfig {
     fn default() -> Self {
-        StepConfig { duration: Duration::Epochs(1.0), batch: 16, micro_batch: 0, precision: PrecisionChoice::Auto }
+        StepConfig {
+            duration: Duration::Epochs(1.0),
+            batch: 16,
+            micro_batch: 0,
+            precision: PrecisionChoice::Auto,
+            recompute: RecomputeChoice::Nothing,
+        }
     }
 }
 

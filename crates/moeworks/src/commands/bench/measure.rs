@@ -7,7 +7,7 @@ use crate::probe::made_up;
 use anyhow::Result;
 use moeworks_cpu::{Ceilings, Cpu};
 use moeworks_model::parameters::training_flops;
-use moeworks_model::{Config, Decay, LossScale, Moments, Training, clip_factor};
+use moeworks_model::{Config, Decay, LossScale, Moments, Recompute, Training, clip_factor};
 use moeworks_ops::{AdamW, DType, Ops, Precision, Profiled, Spent, Update};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -84,8 +84,16 @@ impl Bench {
     }
 
     /// Trains a model for a few steps; the first `warmup` do not count.
-    pub fn steps(&mut self, model: &Config, batch: usize, length: usize, warmup: usize, steps: usize) -> Result<Steps> {
-        let training = Training::new(&mut self.cpu, model, self.precision, batch * length, length, 1)?;
+    pub fn steps(
+        &mut self,
+        model: &Config,
+        batch: usize,
+        length: usize,
+        recompute: Recompute,
+        warmup: usize,
+        steps: usize,
+    ) -> Result<Steps> {
+        let training = Training::new(&mut self.cpu, model, self.precision, batch * length, length, recompute, 1)?;
         let moments = Moments::new(&mut self.cpu, model, self.precision, true)?;
         let tokens = made_up(model, batch, length)?;
         let scale = LossScale { targets: tokens.counted(), share: 1.0, aux: model.aux_coefficient.max(0.01), z: 0.001 };

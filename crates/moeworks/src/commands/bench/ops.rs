@@ -5,7 +5,7 @@ use super::train::op_table;
 use crate::cli::BenchOps;
 use crate::show;
 use anyhow::Result;
-use moeworks_model::{Config, preset};
+use moeworks_model::{Config, Recompute, preset};
 use serde::Serialize;
 
 /// What is measured: a name, the shape whose block it is, sequences and their length.
@@ -32,7 +32,7 @@ pub fn run(flags: &BenchOps, quiet: bool) -> Result<()> {
     let mut all = Vec::new();
     for (setting, shape, batch, length) in SETTINGS {
         let model = Config { n_layers: 1, vocab_size: 8192, ..preset(shape)? };
-        let steps = bench.steps(&model, batch, length, 2, flags.steps)?;
+        let steps = bench.steps(&model, batch, length, Recompute::Nothing, 2, flags.steps)?;
         if !flags.json {
             show::result(&format!("{setting}, {}\n{}", bench.dtype(), op_table(&steps.ops)))?;
             show::result("")?;

@@ -35,7 +35,7 @@ pub fn run(flags: &BenchTrain, quiet: bool) -> Result<()> {
     if !quiet {
         eprintln!("{}", bench.describe());
     }
-    let steps = bench.steps(&model, flags.batch, flags.seq, flags.warmup, flags.steps)?;
+    let steps = bench.steps(&model, flags.batch, flags.seq, flags.recompute.into(), flags.warmup, flags.steps)?;
     let (tokens, step_s) = ((flags.batch * flags.seq) as f64, median(&steps.seconds));
     let counted = count(&model);
     let answer = Answer {

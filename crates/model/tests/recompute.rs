@@ -1,0 +1,61 @@
+//! Computing activations again changes no bit of losses and gradients, on every path, and saves memory.
+
+use moeworks_cpu::{Cpu, Isa};
+use moeworks_model::{Batch, Config, LossScale, Recompute, Training, preset};
+use moeworks_ops::{Ops, Precision, transfer};
+
+fn config(experts: usize) -> Config {
+    let mut config = preset("100k").unwrap();
+    (config.d_model, config.n_layers, config.ffn_hidden, config.vocab_size) = (32, 3, 24, 50);
+    (config.n_heads, config.n_kv_heads, config.head_dim) = (4, 2, 8);
+    if experts == 1 {
+        (config.n_experts, config.top_k) = (1, 1);
+    }
+    config
+}
+
+/// Losses and all gradients of two batches, one after the other.
+fn gradients(ops: &mut dyn Ops, config: &Config, precision: Precision, recompute: Recompute) -> Vec<f64> {
+    let (rows, length) = (48, 24);
+    let training = Training::new(ops, config, precision, rows, length, recompute, 3).unwrap();
+    let mut all = Vec::new();
+    for start in [0, 7] {
+        let ids: Vec<i32> = (0..rows as i32).map(|t| (start + t * 5 + t * t % 7) % 50).collect();
+        let sequences: Vec<&[i32]> = ids.chunks(length).collect();
+        let batch = Batch::next_token(config, &sequences, Some(3)).unwrap();
+        let scale = LossScale { targets: batch.counted(), share: 1.0, aux: 0.05, z: 0.001 };
+        let losses = training.step(ops, &batch, scale);
+        all.extend([losses.nll, losses.aux, losses.z]);
+    }
+    all.extend(training.gradients.iter().flat_map(|(_, t)| transfer::read_floats(ops, &t)));
+    all
+}
+
+#[test]
+fn gradients_are_the_same_to_the_bit() {
+    for (name, isa) in Isa::all() {
+        for precision in [Precision::F32, Precision::BF16] {
+            for experts in [1, 16] {
+                let config = config(experts);
+                let run = |recompute| gradients(&mut Cpu::new(2, isa), &config, precision, recompute);
+                let kept = run(Recompute::Nothing);
+                assert!(kept.iter().all(|v| v.is_finite()) && kept.iter().any(|v| *v != 0.0));
+                for recompute in [Recompute::Experts, Recompute::Blocks] {
+                    assert!(run(recompute) == kept, "{name}, {precision:?}, {experts} experts, {recompute:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_shrinks() {
+    let config = config(16);
+    let cpu = Cpu::new(1, Isa::best());
+    let activations = |recompute| {
+        let parts = Training::memory(&cpu, &config, Precision::F32, 4096, recompute, 2);
+        parts.into_iter().find(|(name, _)| name == "activations").unwrap().1
+    };
+    let [nothing, experts, blocks] = [Recompute::Nothing, Recompute::Experts, Recompute::Blocks].map(activations);
+    assert!(blocks < experts && experts < nothing, "{blocks} {experts} {nothing}");
+}
