@@ -3,10 +3,15 @@
 
 use moeworks_cpu::{Cpu, Isa};
 use moeworks_ops::Precision;
-use moeworks_ops::cases::{Stage, check_parity, table};
+use moeworks_ops::cases::{Stage, check_parity, random, table};
 
 /// Relative error of a whole result. bf16 keeps 8 bits, so one rounding is worth up to 2^-8 = 4e-3 an element.
 const TOLERANCE: [(Precision, f64); 2] = [(Precision::F32, 5e-6), (Precision::BF16, 8e-3)];
+
+/// Random shapes for each path and precision; `MOEWORKS_SHAPES` asks for more.
+fn shapes() -> u64 {
+    std::env::var("MOEWORKS_SHAPES").ok().map_or(40, |n| n.parse().expect("MOEWORKS_SHAPES is a number"))
+}
 
 fn parity(path: &str) {
     let Some((_, isa)) = Isa::all().into_iter().find(|(name, _)| *name == path) else {
@@ -15,7 +20,7 @@ fn parity(path: &str) {
     };
     let mut failures = Vec::new();
     for (precision, tolerance) in TOLERANCE {
-        for case in table() {
+        for case in table().into_iter().chain((0..shapes()).map(random)) {
             let mut cpu = Cpu::new(2, isa);
             failures.extend(check_parity(case.as_ref(), &mut cpu, precision, tolerance));
         }

@@ -1,6 +1,6 @@
 //! Attention, in training and over a cache.
 
-use super::{Array, Case, Outcome, Stage};
+use super::{Array, Case, Dice, Outcome, Stage};
 use crate::ops::Heads;
 
 pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
@@ -13,6 +13,8 @@ pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
         (heads(2, 1, 64), vec![150, 70]),
         (heads(6, 2, 20), vec![65]),
         (heads(2, 2, 128), vec![33]),
+        (heads(2, 1, 32), vec![9, 300]),
+        (heads(1, 1, 48), vec![270, 5, 40]),
     ] {
         all.push(Box::new(Attention { heads, documents }));
     }
@@ -24,6 +26,17 @@ pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
     ] {
         all.push(Box::new(Cached { heads, rows }));
     }
+}
+
+pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
+    let kv = dice.size(3);
+    let heads = Heads { query: kv * dice.size(3), kv, width: 2 * dice.size(64) };
+    if dice.one_in(4) {
+        let rows = (0..dice.size(3)).map(|slot| (slot, dice.size(40) - 1, dice.size(30))).collect();
+        return Box::new(Cached { heads: Heads { width: heads.width.min(64), ..heads }, rows });
+    }
+    let documents = (0..dice.size(4)).map(|_| dice.size(120)).collect();
+    Box::new(Attention { heads, documents })
 }
 
 /// Lengths of the documents, one after the other.

@@ -1,12 +1,16 @@
 //! Logits and cross-entropy.
 
-use super::{Array, Case, Outcome, Stage};
+use super::{Array, Case, Dice, Outcome, Stage};
 use crate::ops::{ClassifierGradient, MatrixKind};
 
 pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
     for (tokens, vocabulary, width) in [(1, 10, 8), (5, 130, 33), (70, 384, 40), (200, 1000, 16), (9, 5000, 16)] {
         all.push(Box::new(Classifier { tokens, vocabulary, width }));
     }
+}
+
+pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
+    Box::new(Classifier { tokens: dice.size(120), vocabulary: dice.size(900), width: dice.size(100) })
 }
 
 struct Classifier {

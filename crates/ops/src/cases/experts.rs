@@ -1,6 +1,6 @@
 //! Routing and experts.
 
-use super::{Array, Case, Outcome, Stage};
+use super::{Array, Case, Dice, Outcome, Stage};
 use crate::ops::{Dispatch, MatrixKind, Routing};
 
 pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
@@ -19,6 +19,23 @@ pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
     ] {
         all.push(Box::new(Experts { tokens, experts, top, d, f, choice }));
     }
+}
+
+pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
+    let (tokens, experts) = (dice.size(150), dice.size(18));
+    let top = dice.size(experts.min(5));
+    if dice.one_in(4) {
+        return Box::new(Route { tokens, experts, top, width: dice.size(80), normalize: dice.one_in(2) });
+    }
+    let choice = match dice.size(4) {
+        1 => Choice::Even,
+        2 => Choice::Skewed,
+        3 if top < experts => Choice::OneEmpty,
+        _ => Choice::AllToOne,
+    };
+    // Steps of 3 must not meet an expert twice.
+    let choice = if choice == Choice::Even && experts.is_multiple_of(3) { Choice::Skewed } else { choice };
+    Box::new(Experts { tokens, experts, top, d: dice.size(100), f: dice.size(140), choice })
 }
 
 struct Route {

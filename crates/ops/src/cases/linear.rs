@@ -1,10 +1,10 @@
 //! Matrices, and the projection to queries, keys and values.
 
-use super::{Array, Case, Outcome, Stage};
+use super::{Array, Case, Dice, Outcome, Stage};
 use crate::ops::{Heads, MatrixKind, Rope};
 
 pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
-    let shapes = [(1, 16, 32), (1, 1, 1), (3, 17, 33), (5, 130, 7), (64, 64, 64), (130, 96, 200), (70, 40, 515)];
+    let shapes = [(1, 16, 32), (1, 1, 1), (3, 17, 33), (5, 130, 7), (64, 64, 64), (130, 96, 200), (70, 40, 515), (290, 560, 300)];
     for (tokens, outputs, inputs) in shapes {
         for residual in [Residual::None, Residual::Apart, Residual::InPlace] {
             all.push(Box::new(Linear { tokens, outputs, inputs, residual }));
@@ -16,6 +16,17 @@ pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
             all.push(Box::new(Qkv { heads, tokens, width: 24, clip }));
         }
     }
+}
+
+pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
+    if dice.one_in(3) {
+        let kv = dice.size(3);
+        let heads = Heads { query: kv * dice.size(3), kv, width: 2 * dice.size(24) };
+        let clip = dice.one_in(2).then_some(0.7);
+        return Box::new(Qkv { heads, tokens: dice.size(80), width: dice.size(90), clip });
+    }
+    let residual = [Residual::None, Residual::Apart, Residual::InPlace][dice.size(3) - 1];
+    Box::new(Linear { tokens: dice.size(300), outputs: dice.size(300), inputs: dice.size(300), residual })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -13,7 +13,7 @@ mod stage;
 pub use check::{Failure, check_gradients, check_parity};
 pub use stage::Stage;
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
 
@@ -60,6 +60,40 @@ pub trait Case {
     fn cotangents(&self) -> Vec<Array>;
     /// Runs forward and backward on the stage's device.
     fn run(&self, stage: &mut Stage, inputs: &[Array], cotangents: &[Array]) -> Outcome;
+}
+
+/// Sizes for shapes nobody thought of, from a seed.
+struct Dice(Pcg64);
+
+impl Dice {
+    /// From 1 to `most`; small ones and multiples of 16, with their neighbours, come often.
+    fn size(&mut self, most: usize) -> usize {
+        let any = self.0.random_range(1..=most);
+        let size = match self.0.random_range(0..4) {
+            0 => any.next_multiple_of(16),
+            1 => any.next_multiple_of(16) + 1,
+            2 => any % 5,
+            _ => any,
+        };
+        size.clamp(1, most)
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.0.random_range(0..n) == 0
+    }
+}
+
+/// A case of a random op and shape.
+pub fn random(seed: u64) -> Box<dyn Case> {
+    let mut dice = Dice(Pcg64::seed_from_u64(seed));
+    match dice.0.random_range(0..10) {
+        0..3 => linear::random(&mut dice),
+        3..5 => attention::random(&mut dice),
+        5..7 => experts::random(&mut dice),
+        7 => classifier::random(&mut dice),
+        8 => rows::random(&mut dice),
+        _ => optimizer::random(&mut dice),
+    }
 }
 
 /// All cases, the awkward ones included.

@@ -1,6 +1,6 @@
 //! AdamW, Lion and the gradient norm, alone and with the matrix that follows.
 
-use super::{Array, Case, Outcome, Stage};
+use super::{Array, Case, Dice, Outcome, Stage};
 use crate::ops::{AdamW, Lion, Matrix, MatrixKind, Update};
 use crate::transfer;
 
@@ -13,6 +13,11 @@ pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
             all.push(Box::new(Followed { experts, outputs, inputs, lion }));
         }
     }
+}
+
+pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
+    let lion = dice.one_in(2);
+    Box::new(Followed { experts: dice.size(3), outputs: dice.size(70), inputs: dice.size(100), lion })
 }
 
 fn update(lion: bool) -> Update {

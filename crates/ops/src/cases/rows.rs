@@ -1,6 +1,6 @@
 //! Embedding and normalisation.
 
-use super::{Array, Case, Outcome, Stage};
+use super::{Array, Case, Dice, Outcome, Stage};
 use crate::ops::{Norm, NormKind};
 
 pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
@@ -12,6 +12,15 @@ pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
             all.push(Box::new(NormRows { norm: Norm { kind, eps: 1e-5 }, tokens, width }));
         }
     }
+}
+
+pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
+    let (tokens, width) = (dice.size(100), dice.size(200));
+    if dice.one_in(3) {
+        return Box::new(Embed { tokens, vocabulary: dice.size(50), width });
+    }
+    let kind = if dice.one_in(2) { NormKind::Layer } else { NormKind::Rms };
+    Box::new(NormRows { norm: Norm { kind, eps: 1e-5 }, tokens, width: width.max(4) })
 }
 
 struct Embed {
