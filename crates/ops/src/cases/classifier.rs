@@ -10,7 +10,7 @@ pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
 }
 
 pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
-    Box::new(Classifier { tokens: dice.size(120), vocabulary: dice.size(900), width: dice.size(100) })
+    Box::new(Classifier { tokens: dice.size(120), vocabulary: dice.width(900), width: dice.width(100) })
 }
 
 struct Classifier {

@@ -25,7 +25,7 @@ pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
     let (tokens, experts) = (dice.size(150), dice.size(18));
     let top = dice.size(experts.min(5));
     if dice.one_in(4) {
-        return Box::new(Route { tokens, experts, top, width: dice.size(80), normalize: dice.one_in(2) });
+        return Box::new(Route { tokens, experts, top, width: dice.width(80), normalize: dice.one_in(2) });
     }
     let choice = match dice.size(4) {
         1 => Choice::Even,
@@ -35,7 +35,7 @@ pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
     };
     // Steps of 3 must not meet an expert twice.
     let choice = if choice == Choice::Even && experts.is_multiple_of(3) { Choice::Skewed } else { choice };
-    Box::new(Experts { tokens, experts, top, d: dice.size(100), f: dice.size(140), choice })
+    Box::new(Experts { tokens, experts, top, d: dice.width(100), f: dice.width(140), choice })
 }
 
 struct Route {

@@ -23,10 +23,10 @@ pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
         let kv = dice.size(3);
         let heads = Heads { query: kv * dice.size(3), kv, width: 2 * dice.size(24) };
         let clip = dice.one_in(2).then_some(0.7);
-        return Box::new(Qkv { heads, tokens: dice.size(80), width: dice.size(90), clip });
+        return Box::new(Qkv { heads, tokens: dice.size(80), width: dice.width(90), clip });
     }
     let residual = [Residual::None, Residual::Apart, Residual::InPlace][dice.size(3) - 1];
-    Box::new(Linear { tokens: dice.size(300), outputs: dice.size(300), inputs: dice.size(300), residual })
+    Box::new(Linear { tokens: dice.size(300), outputs: dice.width(300), inputs: dice.width(300), residual })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -78,6 +78,11 @@ impl Dice {
         size.clamp(1, most)
     }
 
+    /// As `size`, at least 4: a result of one number can be the small difference of large ones.
+    fn width(&mut self, most: usize) -> usize {
+        self.size(most).max(4)
+    }
+
     fn one_in(&mut self, n: usize) -> bool {
         self.0.random_range(0..n) == 0
     }
