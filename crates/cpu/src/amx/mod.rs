@@ -10,6 +10,7 @@ pub mod emulator;
 mod timing;
 
 use half::bf16;
+#[cfg(not(tile_timing))]
 use std::arch::asm;
 use std::sync::OnceLock;
 
