@@ -65,6 +65,27 @@ impl Epilogue for Activate {
             stream_end();
             return;
         }
+        if let (Some((Target::F32(gate), Target::F32(up))), Target::F32(hidden)) = (self.kept, self.hidden)
+            && S::LANES == PANEL
+            && self.width.is_multiple_of(PANEL)
+            // SAFETY: an address only.
+            && unsafe { (gate.at(0) as usize | up.at(0) as usize).is_multiple_of(64) }
+        {
+            for (i, row) in rows.enumerate() {
+                for c in columns.clone().step_by(2 * PANEL) {
+                    // SAFETY: as above.
+                    unsafe {
+                        let from = block.add(i * step + c - columns.start);
+                        let (g, u, at) = (S::load(from), S::load(from.add(PANEL)), row * self.width + c / 2);
+                        S::stream(gate.at(at), g);
+                        S::stream(up.at(at), u);
+                        S::store(hidden.at(at), S::mul(S::mul(g, S::sigmoid(g)), u));
+                    }
+                }
+            }
+            stream_end();
+            return;
+        }
         for (i, row) in rows.enumerate() {
             for pair in (columns.start..columns.end).step_by(2 * PANEL) {
                 let first = pair / 2;

@@ -127,18 +127,31 @@ impl<'a> Rows<'a> {
             // out has room by contract.
             unsafe {
                 let out = out.add(i * stride);
-                let factor = S::splat(scale);
                 let mut c = 0;
-                while c + S::LANES <= n {
-                    let mut v = self.data.load::<S>(start + c);
-                    if self.scale.is_some() {
-                        v = S::mul(v, factor);
+                match (self.data, self.scale) {
+                    // The commonest kinds without a choice for every vector; what is bf16 already needs no rounding.
+                    (Data::F32(x), None) if !rounded => {
+                        let from = x[start..start + n].as_ptr();
+                        while c + S::LANES <= n {
+                            S::store(out.add(c), S::load(from.add(c)));
+                            c += S::LANES;
+                        }
                     }
-                    if rounded {
-                        v = S::round_bf16(v);
+                    (Data::Bf16(x), None) => {
+                        let from = x[start..start + n].as_ptr();
+                        while c + S::LANES <= n {
+                            S::store(out.add(c), S::load_bf16(from.add(c)));
+                            c += S::LANES;
+                        }
                     }
-                    S::store(out.add(c), v);
-                    c += S::LANES;
+                    _ => {
+                        let factor = S::splat(scale);
+                        while c + S::LANES <= n {
+                            let v = S::mul(self.data.load::<S>(start + c), factor);
+                            S::store(out.add(c), if rounded { S::round_bf16(v) } else { v });
+                            c += S::LANES;
+                        }
+                    }
                 }
                 for c in c..n {
                     let v = self.data.get(start + c) * scale;

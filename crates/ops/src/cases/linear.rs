@@ -4,7 +4,16 @@ use super::{Array, Case, Dice, Outcome, Stage};
 use crate::ops::{Heads, MatrixKind, Rope};
 
 pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
-    let shapes = [(1, 16, 32), (1, 1, 1), (3, 17, 33), (5, 130, 7), (64, 64, 64), (130, 96, 200), (70, 40, 515), (290, 560, 300)];
+    let shapes = [
+        (1, 16, 32),
+        (1, 1, 1),
+        (3, 17, 33),
+        (5, 130, 7),
+        (64, 64, 64),
+        (130, 96, 200),
+        (70, 40, 515),
+        (290, 560, 300),
+    ];
     for (tokens, outputs, inputs) in shapes {
         for residual in [Residual::None, Residual::Apart, Residual::InPlace] {
             all.push(Box::new(Linear { tokens, outputs, inputs, residual }));
