@@ -305,6 +305,9 @@ impl Epilogue for Reweigh<'_> {
         step: usize,
     ) {
         let Reweigh { g, u, h, weights, dots, f } = self;
+        // SAFETY: an address only.
+        let aligned = |h: &Shared<f32>| unsafe { (h.at(0) as usize).is_multiple_of(64) };
+        let stream = f.is_multiple_of(PANEL) && matches!(h, Target::F32(h) if aligned(h));
         for (i, row) in rows.enumerate() {
             for chunk in columns.clone().step_by(CHUNK) {
                 // SAFETY: the block holds whole panels; the row's elements and this chunk's dot are this call's own.
@@ -323,11 +326,17 @@ impl Epilogue for Reweigh<'_> {
                         let weighted = S::mul(weight, gradient);
                         g.store::<S>(at, S::mul(S::mul(weighted, up), slope), n);
                         u.store::<S>(at, S::mul(weighted, silu), n);
-                        h.store::<S>(at, S::mul(weight, hidden), n);
+                        match h {
+                            Target::F32(h) if stream => S::stream(h.at(at), S::mul(weight, hidden)),
+                            _ => h.store::<S>(at, S::mul(weight, hidden), n),
+                        }
                     }
                     *dots.at(row * f.div_ceil(CHUNK) + chunk / CHUNK) = S::sum(dot);
                 }
             }
+        }
+        if stream {
+            stream_end();
         }
     }
 }

@@ -35,7 +35,7 @@ impl Scratch {
         let block = |n: usize| Buffer::zeroed(4 * n).expect("a thread's scratch fits");
         Scratch {
             a: block(((ROWS + 4) * DEPTH).max((TILE_ROWS + 2 * PANEL) * TILE_PASS / 2)),
-            b: block((DEPTH * 2 * PANEL).max(TILE_COLUMNS * TILE_PASS / 2)),
+            b: block((DEPTH * COLUMNS).max(TILE_COLUMNS * TILE_PASS / 2)),
             c: block((ROWS * (COLUMNS + PANEL)).max((TILE_ROWS + 2 * PANEL) * (TILE_COLUMNS + 2 * PANEL))),
             attention: None,
         }
@@ -51,7 +51,7 @@ impl Scratch {
         self.a.start().cast()
     }
 
-    /// Two panels of the right operand: DEPTH x 2 PANEL.
+    /// Panels of the right operand: DEPTH x COLUMNS.
     pub fn b(&self) -> *mut f32 {
         self.b.start().cast()
     }

@@ -132,12 +132,21 @@ impl<E> WeightGradient<'_, E> {
                 left[count] = (at, columns.len(), operand);
                 count += 1;
             }
+            // A few rows at a time through all their columns: rows may be gathered, and lie far apart.
+            const ROWS_AT_ONCE: usize = 4;
+            let panel = |p: usize| self.scratch.b().add(p * DEPTH * PANEL);
+            for row in over.clone().step_by(ROWS_AT_ONCE) {
+                let rows = row..(row + ROWS_AT_ONCE).min(over.end);
+                for p in (0..panels).step_by(2) {
+                    let first = self.place.columns.start + p * PANEL;
+                    let columns = first..(first + 2 * PANEL).min(self.place.columns.end);
+                    let to = panel(p).add((row - over.start) * 2 * PANEL);
+                    self.x.copy_f32::<S>(rows.clone(), columns, self.rounded, to, 2 * PANEL);
+                }
+            }
             for p in (0..panels).step_by(2) {
                 let both = (panels - p).min(2);
-                let first = self.place.columns.start + p * PANEL;
-                let columns = first..(first + 2 * PANEL).min(self.place.columns.end);
-                self.x.copy_f32::<S>(over.clone(), columns, self.rounded, self.scratch.b(), 2 * PANEL);
-                let b = Right { start: self.scratch.b(), k_step: 2 * PANEL, panel_step: PANEL };
+                let b = Right { start: panel(p), k_step: 2 * PANEL, panel_step: PANEL };
                 for (at, rows, a) in &left[..count] {
                     let c = c.add(at * step + p * PANEL);
                     multiply::<S>(*rows, both, over.len(), *a, b, c, step, fresh);
