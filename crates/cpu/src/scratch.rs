@@ -7,7 +7,7 @@ use moeworks_ops::buffer::Buffer;
 /// Rows of a block of results.
 pub const ROWS: usize = 192;
 /// Columns of a block of results, a multiple of two panels.
-pub const COLUMNS: usize = 256;
+pub const COLUMNS: usize = 512;
 /// Depth of one pass over a block: two panels of it stay in the first-level cache.
 pub const DEPTH: usize = 256;
 /// Columns of a packed panel, and of an AMX tile.
