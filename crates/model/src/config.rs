@@ -125,7 +125,7 @@ impl Config {
             ("kv_n_heads", self.n_kv_heads, 1 << 12),
             ("head_dim", self.head_dim, 1 << 12),
             ("ffn_hidden_size", self.ffn_hidden, 1 << 20),
-            ("moe_num_experts", self.n_experts, 1 << 12),
+            ("moe_num_experts", self.n_experts, 1 << 9), // a router's logits are one block of the kernels
             ("moe_top_k", self.top_k, 1 << 12),
             ("max_seq_len", self.max_seq_len, 1 << 26),
         ] {
