@@ -61,7 +61,8 @@ fn later_steps_allocate_no_tensors() {
                 moments.step(&mut cpu, &training, &update, Decay::Matrices);
             };
             step(1);
-            (BYTES.store(0, Ordering::Relaxed), LARGEST.store(0, Ordering::Relaxed));
+            BYTES.store(0, Ordering::Relaxed);
+            LARGEST.store(0, Ordering::Relaxed);
             step(2);
             let (bytes, largest) = (BYTES.load(Ordering::Relaxed), LARGEST.load(Ordering::Relaxed));
             // The largest list is the losses of all rows, as f64.
