@@ -32,8 +32,10 @@ pub fn permitted() -> bool {
 
 /// The configuration of eight full tiles (palette 1).
 #[repr(C, align(64))]
+#[cfg(not(tile_timing))]
 struct Configuration([u8; 64]);
 
+#[cfg(not(tile_timing))]
 const FULL: Configuration = {
     let mut bytes = [0; 64];
     bytes[0] = 1;
@@ -69,6 +71,7 @@ impl Tiles {
     ///
     /// # Safety
     /// All operands are as large as that.
+    #[cfg_attr(tile_timing, allow(unused_variables))]
     pub unsafe fn two_by_two(
         &self,
         depth: usize,
@@ -81,6 +84,7 @@ impl Tiles {
         fresh: bool,
     ) {
         #[cfg(tile_timing)]
+        // SAFETY: the caller's.
         return unsafe { timing::two_by_two(depth, a, a_step, b, ahead, c, c_step) };
         // SAFETY: the caller's; every tile instruction stays inside 32 rows and two panels.
         #[cfg(not(tile_timing))]
@@ -147,6 +151,7 @@ impl Tiles {
     ///
     /// # Safety
     /// All operands are as large as that.
+    #[cfg_attr(tile_timing, allow(unused_variables))]
     pub unsafe fn one_by_one(
         &self,
         depth: usize,
@@ -158,6 +163,7 @@ impl Tiles {
         fresh: bool,
     ) {
         #[cfg(tile_timing)]
+        // SAFETY: the caller's.
         return unsafe { timing::one_by_one(depth, a, a_step, b, c, c_step) };
         // SAFETY: the caller's; every tile instruction stays inside 16 rows and one panel.
         #[cfg(not(tile_timing))]
