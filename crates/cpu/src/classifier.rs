@@ -148,10 +148,6 @@ unsafe fn load_or_least<S: Simd>(p: *const f32, n: usize) -> S::V {
 }
 
 impl Epilogue for Reduce<'_> {
-    fn overwrites(&self) -> bool {
-        true
-    }
-
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
@@ -204,10 +200,6 @@ struct Spread<'a> {
 }
 
 impl Epilogue for Spread<'_> {
-    fn overwrites(&self) -> bool {
-        true
-    }
-
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,

@@ -10,7 +10,9 @@ use std::ops::Range;
 /// Receives finished blocks: results of `rows` and `columns` of one expert, in f32, `step` elements from row to row.
 pub trait Epilogue: Sync {
     /// Whether blocks overwrite what was there, so that even one of zeros counts.
-    fn overwrites(&self) -> bool;
+    fn overwrites(&self) -> bool {
+        true
+    }
 
     /// Takes a block.
     ///

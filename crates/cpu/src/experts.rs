@@ -25,10 +25,6 @@ struct Activate {
 }
 
 impl Epilogue for Activate {
-    fn overwrites(&self) -> bool {
-        true
-    }
-
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
@@ -291,10 +287,6 @@ struct Reweigh<'a> {
 }
 
 impl Epilogue for Reweigh<'_> {
-    fn overwrites(&self) -> bool {
-        true
-    }
-
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,

@@ -85,10 +85,6 @@ struct Project<'a> {
 }
 
 impl Epilogue for Project<'_> {
-    fn overwrites(&self) -> bool {
-        true
-    }
-
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,

@@ -73,10 +73,6 @@ struct Choose {
 }
 
 impl Epilogue for Choose {
-    fn overwrites(&self) -> bool {
-        true
-    }
-
     #[inline(always)]
     unsafe fn take<S: Simd>(&self, _: usize, rows: Range<usize>, _: Range<usize>, block: *const f32, step: usize) {
         let Choose { normalize, experts, top, .. } = *self;

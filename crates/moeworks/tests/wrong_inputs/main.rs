@@ -22,6 +22,12 @@ const CASES: &[Case] = &[
         2,
         &["temperature", "between 0 and 100"],
     ),
+    (
+        "a shape larger than memory",
+        |s| s.args("bench train --shape 132b"),
+        78,
+        &["takes", "free", "--recompute blocks"],
+    ),
     ("nothing to score", |s| s.args("eval model"), 2, &["--text FILE", "--suite NAME", "gauntlet"]),
     ("an unknown suite", |s| s.args("eval model --suite gauntlet --data ."), 2, &["gauntlet-v0.3"]),
     (

@@ -1,9 +1,11 @@
 //! Training steps on made-up tokens, with the time of each op.
 
 use crate::cli::BenchCompute;
-use crate::commands::doctor::kernel_says;
+use crate::commands::doctor::{available_memory, kernel_says};
 use crate::device::cpu;
+use crate::exit::{BAD_CONFIGURATION, coded};
 use crate::probe::made_up;
+use crate::show;
 use anyhow::Result;
 use moeworks_cpu::{Ceilings, Cpu};
 use moeworks_model::parameters::training_flops;
@@ -93,6 +95,14 @@ impl Bench {
         warmup: usize,
         steps: usize,
     ) -> Result<Steps> {
+        // The system promises memory that it does not have, and ends the process when it is written.
+        let parts = Training::memory(&self.cpu, model, self.precision, batch * length, recompute, 2);
+        let wanted = parts.iter().map(|(_, bytes)| *bytes as u64).sum::<u64>();
+        if let Some(free) = available_memory().filter(|free| *free < wanted) {
+            let (wanted, free) = (show::bytes(wanted), show::bytes(free));
+            let less = "a smaller --shape, --batch or --seq, or --recompute blocks, takes less";
+            return Err(coded(BAD_CONFIGURATION, format!("a step takes {wanted}, {free} are free; {less}")));
+        }
         let training = Training::new(&mut self.cpu, model, self.precision, batch * length, length, recompute, 1)?;
         let moments = Moments::new(&mut self.cpu, model, self.precision, true)?;
         let tokens = made_up(model, batch, length)?;
