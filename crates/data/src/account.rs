@@ -8,6 +8,12 @@ use std::collections::BTreeMap;
 /// Name of the account in the folder of a data set.
 pub const SUMMARY_NAME: &str = "data.json";
 
+/// Version of the account.
+pub const SCHEMA: u32 = 2;
+
+/// Name of the list of dropped documents.
+pub const DROPPED_NAME: &str = "dropped.jsonl.zst";
+
 /// Name of the list of rejects.
 pub const REJECTS_NAME: &str = "rejects.jsonl";
 
@@ -18,7 +24,7 @@ pub const NOT_STATED: &str = "not stated";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
-    /// Version of this account, 1.
+    /// Version of this account, [`SCHEMA`].
     pub schema: u32,
     /// Fingerprint of the tokenizer.
     pub tokenizer: String,
@@ -40,10 +46,8 @@ pub struct Summary {
     pub licences: BTreeMap<String, Sides>,
     /// Both sides of each language.
     pub languages: BTreeMap<String, Sides>,
-    /// Documents dropped because the same text was there before.
-    pub duplicates: Dropped,
-    /// Documents beyond the recipe's `max_bytes`.
-    pub left_out: Dropped,
+    /// Documents that were dropped, by step and reason; each of them is in `dropped.jsonl.zst`.
+    pub dropped: BTreeMap<String, BTreeMap<String, Dropped>>,
     /// How many things were rejected, by reason; each of them is in `rejects.jsonl`.
     pub rejects: BTreeMap<String, u64>,
     /// What was asked for.
@@ -104,6 +108,18 @@ impl Tally {
     }
 }
 
+impl Summary {
+    /// What a step dropped, for whatever reason.
+    #[must_use]
+    pub fn dropped_by(&self, step: &str) -> Dropped {
+        let reasons = self.dropped.get(step).into_iter().flat_map(BTreeMap::values);
+        reasons.fold(Dropped::default(), |sum, one| Dropped {
+            documents: sum.documents + one.documents,
+            bytes: sum.bytes + one.bytes,
+        })
+    }
+}
+
 impl Sides {
     /// One side.
     #[must_use]
@@ -136,8 +152,7 @@ pub(crate) struct Ledger {
     pub(crate) sources: BTreeMap<String, Sides>,
     pub(crate) licences: BTreeMap<String, Sides>,
     pub(crate) languages: BTreeMap<String, Sides>,
-    pub(crate) duplicates: Dropped,
-    pub(crate) left_out: Dropped,
+    pub(crate) dropped: BTreeMap<String, BTreeMap<String, Dropped>>,
     pub(crate) rejects: BTreeMap<String, u64>,
 }
 
@@ -149,6 +164,10 @@ impl Ledger {
         self.sources.entry(document.source.clone()).or_default().of_mut(side).add(bytes, tokens);
         self.licences.entry(stated(&document.licence)).or_default().of_mut(side).add(bytes, tokens);
         self.languages.entry(stated(&document.language)).or_default().of_mut(side).add(bytes, tokens);
+    }
+
+    pub(crate) fn drop(&mut self, drop: &crate::corpus::Drop) {
+        self.dropped.entry(drop.step.clone()).or_default().entry(drop.reason.clone()).or_default().add(drop.bytes);
     }
 
     pub(crate) fn reject(&mut self, reject: &Reject) {

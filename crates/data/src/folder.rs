@@ -1,9 +1,10 @@
 //! A built data set, looked at: its account, its samples, and the documents behind them.
 
 use crate::{
-    DataError, Document, DocumentId, Reject, Summary,
-    account::{REJECTS_NAME, SUMMARY_NAME, Tally},
+    DataError, Document, DocumentId, Drop, Reject, Summary,
+    account::{DROPPED_NAME, REJECTS_NAME, SCHEMA, SUMMARY_NAME, Tally},
     build::hash_file,
+    json_lines::json_lines,
     mds::{Dataset, ReaderOptions, Sample, Value},
     pack::{DOCUMENTS, HELD_OUT, TOKENS, TRAIN},
 };
@@ -83,10 +84,10 @@ impl DataFolder {
         let damaged = |reason| DataError::Damaged { path: path.clone(), reason };
         let summary: Summary =
             serde_json::from_slice(&text).map_err(|error| damaged(format!("is no account of a data set: {error}")))?;
-        if summary.schema != 1 {
-            return Err(damaged(format!("version {}, this program knows 1", summary.schema)));
+        if summary.schema != SCHEMA {
+            return Err(damaged(format!("version {}, this program knows {SCHEMA}: build it again", summary.schema)));
         }
-        for file in summary.files.iter().filter(|file| file.path != REJECTS_NAME) {
+        for file in summary.files.iter().filter(|file| ![REJECTS_NAME, DROPPED_NAME].contains(&file.path.as_str())) {
             check_file(folder, &file.path, file.bytes, &file.sha256)?;
         }
         let open = |name: &str| Dataset::open(&folder.join(name), ReaderOptions::default());
@@ -195,11 +196,17 @@ impl DataFolder {
     pub fn rejects(&self) -> Result<impl Iterator<Item = Result<Reject, DataError>> + use<>, DataError> {
         let path = self.folder.join(REJECTS_NAME);
         let file = File::open(&path).map_err(|error| DataError::reading(&path, error))?;
-        Ok(BufReader::new(file).lines().map(move |line| {
-            let line = line.map_err(|error| DataError::reading(&path, error))?;
-            serde_json::from_str(&line)
-                .map_err(|error| DataError::Damaged { path: path.clone(), reason: error.to_string() })
-        }))
+        Ok(json_lines(BufReader::new(file), path))
+    }
+
+    /// The documents that were dropped while building.
+    ///
+    /// # Errors
+    /// If the list is missing.
+    pub fn dropped(&self) -> Result<impl Iterator<Item = Result<Drop, DataError>> + use<>, DataError> {
+        let path = self.folder.join(DROPPED_NAME);
+        let file = File::open(&path).and_then(zstd::Decoder::new).map_err(|error| DataError::reading(&path, error))?;
+        Ok(json_lines(BufReader::new(file), path))
     }
 
     /// What was trained on by package or folder, with licences: the list that attribution needs.

@@ -3,7 +3,7 @@
 
 use crate::{
     DataError,
-    documents::is_jsonl,
+    documents::{DocumentId, is_jsonl},
     mds::{Compression, DEFAULT_SIZE_LIMIT, HashAlgorithm},
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub struct Recipe {
     pub hashes: Vec<String>,
     /// Size of a shard in bytes.
     pub shard_bytes: u64,
+    /// Documents that are left out, by id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<DocumentId>,
     /// Where the documents come from, in this order: `[[source]]` tables in TOML.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
@@ -48,6 +51,7 @@ impl Default for Recipe {
             compression: None,
             hashes: vec![HashAlgorithm::Xxh3_64.to_string()],
             shard_bytes: DEFAULT_SIZE_LIMIT,
+            exclude: Vec::new(),
             sources: Vec::new(),
         }
     }

@@ -64,3 +64,13 @@ pub fn open(source: &Source) -> Result<Stream, DataError> {
         Source::CargoRegistry(registry) => registry::open(name, registry),
     }
 }
+
+/// What a source holds now.
+pub(crate) fn stamp(source: &Source) -> Result<Vec<String>, DataError> {
+    Ok(open(source)?
+        .map(|found| match found {
+            Found::Document(document) => document.path + &document.id.to_string(),
+            Found::Reject(reject) => reject.to_string(),
+        })
+        .collect())
+}
