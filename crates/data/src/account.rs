@@ -1,9 +1,13 @@
 //! The account of a built data set: what went in, what was left out and why, what came out, and what it hashes to.
 //! Saved as `data.json`; the same recipe over the same documents gives the same account.
 
-use crate::{Recipe, Side, documents::Reject};
+use crate::{
+    DataError, DocumentRecord, Recipe, Side,
+    documents::Reject,
+    mds::{HashAlgorithm, replace_file, sync_folder},
+};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 /// Name of the account in the folder of a data set.
 pub const SUMMARY_NAME: &str = "data.json";
@@ -100,6 +104,21 @@ pub struct FileRecord {
     pub sha256: String,
 }
 
+impl FileRecord {
+    pub(crate) fn of(folder: &Path, path: &str) -> Result<Self, DataError> {
+        let (bytes, sha256) = hash_file(&folder.join(path))?;
+        Ok(Self { path: path.into(), bytes, sha256 })
+    }
+}
+
+/// Length and SHA-256 of a file.
+pub(crate) fn hash_file(path: &Path) -> Result<(u64, String), DataError> {
+    let mut hasher = HashAlgorithm::Sha256.start();
+    let mut file = File::open(path).map_err(|error| DataError::reading(path, error))?;
+    let bytes = std::io::copy(&mut file, &mut hasher).map_err(|error| DataError::reading(path, error))?;
+    Ok((bytes, hasher.finish()))
+}
+
 impl Tally {
     pub(crate) fn add(&mut self, bytes: u64, tokens: u64) {
         self.documents += 1;
@@ -109,6 +128,16 @@ impl Tally {
 }
 
 impl Summary {
+    /// Writes the account into the folder it speaks of.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), DataError> {
+        let path = folder.join(SUMMARY_NAME);
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| DataError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        replace_file(&path, (text + "\n").as_bytes())
+            .and_then(|()| sync_folder(folder))
+            .map_err(DataError::writing(&path))
+    }
+
     /// What a step dropped, for whatever reason.
     #[must_use]
     pub fn dropped_by(&self, step: &str) -> Dropped {
@@ -157,13 +186,15 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn keep(&mut self, document: &crate::Document, side: Side, tokens: u64) {
-        let bytes = document.text.len() as u64;
-        self.all.of_mut(side).add(bytes, tokens);
+    /// Takes a document in; one that is held out has its tokens from 0 on.
+    pub(crate) fn keep(&mut self, document: &DocumentRecord, side: Side) {
+        let DocumentRecord { source, licence, language, bytes, tokens, .. } = document;
+        let tokens = tokens.end - tokens.start;
+        self.all.of_mut(side).add(*bytes, tokens);
         let stated = |text: &Option<String>| text.clone().unwrap_or_else(|| NOT_STATED.into());
-        self.sources.entry(document.source.clone()).or_default().of_mut(side).add(bytes, tokens);
-        self.licences.entry(stated(&document.licence)).or_default().of_mut(side).add(bytes, tokens);
-        self.languages.entry(stated(&document.language)).or_default().of_mut(side).add(bytes, tokens);
+        self.sources.entry(source.clone()).or_default().of_mut(side).add(*bytes, tokens);
+        self.licences.entry(stated(licence)).or_default().of_mut(side).add(*bytes, tokens);
+        self.languages.entry(stated(language)).or_default().of_mut(side).add(*bytes, tokens);
     }
 
     pub(crate) fn drop(&mut self, drop: &crate::corpus::Drop) {

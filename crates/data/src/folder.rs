@@ -2,8 +2,7 @@
 
 use crate::{
     DataError, Document, DocumentId, Drop, Reject, Summary,
-    account::{DROPPED_NAME, REJECTS_NAME, SCHEMA, SUMMARY_NAME, Tally},
-    build::hash_file,
+    account::{DROPPED_NAME, REJECTS_NAME, SCHEMA, SUMMARY_NAME, Tally, hash_file},
     json_lines::json_lines,
     mds::{Dataset, ReaderOptions, Sample, Value},
     pack::{DOCUMENTS, HELD_OUT, TOKENS, TRAIN},
@@ -12,7 +11,7 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{BufRead, BufReader, ErrorKind},
+    io::{BufReader, ErrorKind},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -65,6 +64,13 @@ pub struct Work {
     pub licence: Option<String>,
     /// How much of it was trained on.
     pub amount: Tally,
+}
+
+impl DocumentRecord {
+    pub(crate) fn of(document: &Document, tokens: Range<u64>) -> Self {
+        let Document { id, source, path, licence, language, text } = document.clone();
+        Self { id, source, path, licence, language, bytes: text.len() as u64, tokens }
+    }
 }
 
 impl DataFolder {
@@ -169,6 +175,13 @@ impl DataFolder {
     /// # Errors
     /// If their index is missing or contradicts itself.
     pub fn held_out(&self) -> Result<impl Iterator<Item = Result<Document, DataError>> + use<>, DataError> {
+        Ok(self.held_out_rows()?.map(|row| row.map(|(document, _)| document)))
+    }
+
+    /// The held-out documents and the numbers of their tokens.
+    pub(crate) fn held_out_rows(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Document, u64), DataError>> + use<>, DataError> {
         let dataset = match self.summary.held_out.documents {
             0 => None,
             _ => Some(Dataset::open(&self.folder.join(HELD_OUT), ReaderOptions::default())?),
@@ -177,14 +190,15 @@ impl DataFolder {
             (0..dataset.len()).map(move |number| {
                 let sample = dataset.get(number)?;
                 let fields = Fields { dataset: &dataset, number, sample: &sample };
-                Ok(Document {
+                let document = Document {
                     id: fields.id()?,
                     text: fields.text("text")?,
                     source: fields.text("source")?,
                     path: fields.text("path")?,
                     licence: fields.stated("licence")?,
                     language: fields.stated("language")?,
-                })
+                };
+                Ok((document, fields.number("tokens")?))
             })
         }))
     }
@@ -250,7 +264,11 @@ impl DataFolder {
         Ok(low)
     }
 
-    fn document(&self, number: u64) -> Result<DocumentRecord, DataError> {
+    pub(crate) fn documents_stored(&self) -> u64 {
+        self.documents.len()
+    }
+
+    pub(crate) fn document(&self, number: u64) -> Result<DocumentRecord, DataError> {
         let sample = self.documents.get(number)?;
         let fields = Fields { dataset: &self.documents, number, sample: &sample };
         let (start, tokens) = (fields.number("start")?, fields.number("tokens")?);

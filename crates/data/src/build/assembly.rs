@@ -1,11 +1,10 @@
 //! The files of a data set, written document by document, with their account.
 
-use super::hash_file;
 use crate::{
-    DataError, Encoder, Event, FileRecord, Recipe, Side, Sides, Split, Summary,
-    account::{DROPPED_NAME, Ledger, REJECTS_NAME, SCHEMA, SUMMARY_NAME},
+    DataError, DocumentRecord, Encoder, Event, FileRecord, Recipe, Side, Sides, Split, Summary,
+    account::{DROPPED_NAME, Ledger, REJECTS_NAME, SCHEMA},
     json_lines::{finish_lines, write_json_line},
-    mds::{INDEX_NAME, Writer, replace_file, sync_folder},
+    mds::{INDEX_NAME, Writer},
     pack::{DOCUMENTS, HELD_OUT, Packer, TRAIN, held_out_row, held_out_writer},
 };
 use std::{
@@ -53,9 +52,10 @@ impl Assembly {
             Event::Kept(document, side) => {
                 let draw = self.split.draw(&document.id);
                 self.draws = (self.draws.0.min(draw), self.draws.1.max(draw));
-                self.ledger.keep(&document, side, ids.len() as u64);
+                let tokens = ids.len() as u64;
+                self.ledger.keep(&DocumentRecord::of(&document, 0..tokens), side);
                 match (side, &mut self.held_out) {
-                    (Side::HeldOut, Some(writer)) => writer.write(&held_out_row(document))?,
+                    (Side::HeldOut, Some(writer)) => writer.write(&held_out_row(document, tokens))?,
                     _ => self.packer.push(&document, ids)?,
                 }
             }
@@ -112,14 +112,9 @@ impl Assembly {
             dropped,
             rejects,
             recipe: recipe.clone(),
-            files: files.iter().map(|path| record(&self.folder, path)).collect::<Result<_, _>>()?,
+            files: files.iter().map(|path| FileRecord::of(&self.folder, path)).collect::<Result<_, _>>()?,
         };
-        let path = self.folder.join(SUMMARY_NAME);
-        let text = serde_json::to_string_pretty(&summary)
-            .map_err(|error| DataError::Damaged { path: path.clone(), reason: error.to_string() })?;
-        replace_file(&path, (text + "\n").as_bytes())
-            .and_then(|()| sync_folder(&self.folder))
-            .map_err(DataError::writing(&path))?;
+        summary.write(&self.folder)?;
         Ok(summary)
     }
 
@@ -159,10 +154,4 @@ fn ceil4(share: f64) -> f64 {
 
 fn floor4(share: f64) -> f64 {
     (share * 1e4).floor() / 1e4
-}
-
-fn record(folder: &Path, path: &str) -> Result<FileRecord, DataError> {
-    let full = folder.join(path);
-    let (bytes, sha256) = hash_file(&full)?;
-    Ok(FileRecord { path: path.into(), bytes, sha256 })
 }

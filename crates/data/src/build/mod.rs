@@ -8,8 +8,8 @@ mod marks;
 
 use crate::{
     Corpus, Counts, DataError, DataFolder, Encoder, Event, Prepared, Progress, Recipe, Stage, Summary,
-    account::SUMMARY_NAME,
-    mds::{HashAlgorithm, replace_file},
+    account::{SUMMARY_NAME, hash_file},
+    mds::replace_file,
     partial::{PartialFolder, settle, sibling},
 };
 use assembly::Assembly;
@@ -17,7 +17,7 @@ use marks::Marks;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     sync::mpsc::sync_channel,
     thread,
@@ -188,12 +188,4 @@ impl Record {
     fn fits(&self, out: &Path) -> bool {
         hash_file(&out.join(SUMMARY_NAME)).is_ok_and(|(_, sha256)| sha256 == self.account)
     }
-}
-
-/// Length and SHA-256 of a file.
-pub(crate) fn hash_file(path: &Path) -> Result<(u64, String), DataError> {
-    let mut hasher = HashAlgorithm::Sha256.start();
-    let mut file = File::open(path).map_err(|error| DataError::reading(path, error))?;
-    let bytes = std::io::copy(&mut file, &mut hasher).map_err(|error| DataError::reading(path, error))?;
-    Ok((bytes, hasher.finish()))
 }
