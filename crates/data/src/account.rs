@@ -18,6 +18,9 @@ pub const SCHEMA: u32 = 2;
 /// Name of the list of dropped documents.
 pub const DROPPED_NAME: &str = "dropped.jsonl.zst";
 
+/// Folder of the tokenizer in a data set.
+pub const TOKENIZER: &str = "tokenizer";
+
 /// Name of the list of rejects.
 pub const REJECTS_NAME: &str = "rejects.jsonl";
 

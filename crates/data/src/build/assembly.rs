@@ -2,13 +2,13 @@
 
 use crate::{
     DataError, DocumentRecord, Encoder, Event, FileRecord, Recipe, Side, Sides, Split, Summary,
-    account::{DROPPED_NAME, Ledger, REJECTS_NAME, SCHEMA},
+    account::{DROPPED_NAME, Ledger, REJECTS_NAME, SCHEMA, TOKENIZER},
     json_lines::{finish_lines, write_json_line},
     mds::{INDEX_NAME, Writer},
     pack::{DOCUMENTS, HELD_OUT, Packer, TRAIN, held_out_row, held_out_writer},
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     io::BufWriter,
     path::{Path, PathBuf},
 };
@@ -95,6 +95,7 @@ impl Assembly {
         let path = self.folder.join(DROPPED_NAME);
         finish_lines(self.dropped.finish().map_err(DataError::writing(&path))?, &path)?;
         files.extend([REJECTS_NAME, DROPPED_NAME].map(String::from));
+        files.extend(save_tokenizer(&self.folder, encoder)?);
 
         let Ledger { all, sources, licences, languages, dropped, rejects } = self.ledger;
         let summary = Summary {
@@ -145,6 +146,21 @@ impl Assembly {
         }
         Ok(())
     }
+}
+
+/// Puts the tokenizer beside what it has made; the paths of its files.
+fn save_tokenizer(folder: &Path, encoder: &dyn Encoder) -> Result<Vec<String>, DataError> {
+    let folder = folder.join(TOKENIZER);
+    let failed = |source| DataError::Write { path: folder.clone(), source };
+    fs::create_dir(&folder).map_err(failed)?;
+    encoder.save(&folder).map_err(DataError::Encoder)?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        files.push(format!("{TOKENIZER}/{}", entry.file_name().to_string_lossy()));
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Rounded so that the advice still holds.
