@@ -105,8 +105,9 @@ impl<'a> Corpus<'a> {
                 };
                 match current.next() {
                     None => stream = None,
-                    Some(Found::Reject(reject)) => return Some(Ok(Event::Rejected(reject))),
-                    Some(Found::Document(document)) => {
+                    Some(Err(error)) => return Some(Err(error)),
+                    Some(Ok(Found::Reject(reject))) => return Some(Ok(Event::Rejected(reject))),
+                    Some(Ok(Found::Document(document))) => {
                         return Some(Ok(if seen.insert(document.id) {
                             Event::Kept(document, Side::Train)
                         } else {

@@ -32,6 +32,7 @@ mod pack;
 mod partial;
 mod progress;
 mod recipe;
+mod source;
 mod split;
 
 pub use account::{Dropped, FileRecord, NOT_STATED, REJECTS_NAME, SUMMARY_NAME, Sides, Summary, Tally};
@@ -44,5 +45,6 @@ pub use folder::{DataFolder, DocumentRecord, Span, Work};
 pub use loader::{Batch, Loader, LoaderOptions, LoaderState, Position};
 pub use order::Order;
 pub use progress::{Counts, Progress, Stage};
-pub use recipe::{CargoRegistry, Jsonl, Recipe, Source, Tree};
+pub use recipe::Recipe;
+pub use source::{CargoRegistry, Jsonl, Parquet, Source, Tree};
 pub use split::{Side, Split};
