@@ -185,6 +185,6 @@ fn from_sources(recipe: &Recipe) -> impl Iterator<Item = Result<Found, DataError
             Ok(stream) => (Some(stream), None),
             Err(error) => (None, Some(Err(error))),
         };
-        stream.into_iter().flatten().map(Ok).chain(error)
+        stream.into_iter().flatten().chain(error)
     })
 }

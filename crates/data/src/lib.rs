@@ -36,6 +36,7 @@ mod prepare;
 mod progress;
 mod recipe;
 mod remove;
+mod source;
 mod split;
 
 pub use account::{DROPPED_NAME, Dropped, FileRecord, NOT_STATED, REJECTS_NAME, SUMMARY_NAME, Sides, Summary, Tally};
@@ -50,6 +51,7 @@ pub use loader::{Batch, Loader, LoaderOptions, LoaderState, Position};
 pub use order::Order;
 pub use prepare::Prepared;
 pub use progress::{Counts, Progress, Stage};
-pub use recipe::{CargoRegistry, Jsonl, Recipe, Source, Tree};
+pub use recipe::Recipe;
 pub use remove::{Removal, remove};
+pub use source::{CargoRegistry, Jsonl, Parquet, Source, Tree};
 pub use split::{Side, Split};

@@ -40,7 +40,7 @@ pub(super) fn read(
         if number % 256 == 0 && progress.update(counts).is_break() {
             return Err(DataError::interrupted());
         }
-        match found {
+        match found? {
             Found::Document(document) => {
                 counts.documents += 1;
                 counts.bytes += document.text.len() as u64;
