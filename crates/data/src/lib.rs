@@ -32,6 +32,7 @@ mod pack;
 mod partial;
 mod progress;
 mod recipe;
+pub mod signals;
 mod split;
 
 pub use account::{Dropped, FileRecord, NOT_STATED, REJECTS_NAME, SUMMARY_NAME, Sides, Summary, Tally};
