@@ -36,6 +36,7 @@ mod prepare;
 mod progress;
 mod recipe;
 mod remove;
+pub mod signals;
 mod source;
 mod split;
 
