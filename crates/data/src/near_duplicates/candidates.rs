@@ -43,12 +43,7 @@ pub(super) fn join_band(
 }
 
 /// Compares what is there, and leaves of each group those that the next ones have to be compared with.
-fn join(
-    entries: &mut Vec<u64>,
-    scratch: &Scratch,
-    jaccard: f64,
-    components: &mut Components,
-) -> Result<(), DataError> {
+fn join(entries: &mut Vec<u64>, scratch: &Scratch, jaccard: f64, components: &mut Components) -> Result<(), DataError> {
     entries.par_sort_unstable();
     let same_hash = |one: &u64, two: &u64| one >> 32 == two >> 32;
     let groups: Vec<&[u64]> = entries.chunk_by(same_hash).filter(|group| group.len() > 1).collect();

@@ -97,7 +97,8 @@ impl Clusters {
         if found != *hash {
             return Err(format!("its content hashes to {found:016x}, it says {hash:016x}"));
         }
-        let members: Vec<(u64, u64)> = pairs.as_chunks::<2>().0.iter().map(|[document, cluster]| (*document, *cluster)).collect();
+        let members: Vec<(u64, u64)> =
+            pairs.as_chunks::<2>().0.iter().map(|[document, cluster]| (*document, *cluster)).collect();
         if let Some(at) = (1..members.len()).find(|at| members[at - 1].0 >= members[*at].0) {
             return Err(format!("document {} stands before {}", members[at - 1].0, members[at].0));
         }

@@ -78,9 +78,14 @@ mod tests {
 
     #[test]
     fn bands_follow_from_the_threshold() {
-        for (jaccard, permutations, count, rows) in
-            [(0.85, 128, 16, 8), (0.7, 128, 32, 4), (0.95, 128, 8, 16), (1.0, 128, 1, 128), (0.85, 256, 25, 10), (0.1, 4, 4, 1)]
-        {
+        for (jaccard, permutations, count, rows) in [
+            (0.85, 128, 16, 8),
+            (0.7, 128, 32, 4),
+            (0.95, 128, 8, 16),
+            (1.0, 128, 1, 128),
+            (0.85, 256, 25, 10),
+            (0.1, 4, 4, 1),
+        ] {
             let options = NearDuplicateOptions { jaccard, permutations, ..Default::default() };
             assert_eq!(options.bands(), Bands { count, rows }, "{jaccard} {permutations}");
         }

@@ -56,10 +56,6 @@ impl ScratchWriter {
         Ok(Self { folder, bands, samples, ends, end: 0 })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// A document's hashes, one for each band, or none at all.
     pub(super) fn write_bands(&mut self, document: u32, hashes: &[u32]) -> Result<(), DataError> {
         for (band, hash) in self.bands.iter_mut().zip(hashes) {
@@ -145,9 +141,13 @@ impl Scratch {
         let (start, end) = (bound(0), bound(8));
         let (path, samples) = &self.samples;
         let mut bytes = [0; Sample::MOST_BYTES];
-        let bytes = usize::try_from(end.wrapping_sub(start)).ok().and_then(|length| bytes.get_mut(..length)).ok_or_else(
-            || DataError::Damaged { path: path.clone(), reason: format!("sample {document} lies from {start} to {end}") },
-        )?;
+        let bytes = usize::try_from(end.wrapping_sub(start))
+            .ok()
+            .and_then(|length| bytes.get_mut(..length))
+            .ok_or_else(|| DataError::Damaged {
+                path: path.clone(),
+                reason: format!("sample {document} lies from {start} to {end}"),
+            })?;
         samples.read_exact_at(bytes, start).map_err(|error| DataError::reading(path, error))?;
         Ok(Sample::read(bytes))
     }
