@@ -87,10 +87,10 @@ def rust(folder):
 
 def wheel_licence(metadata):
     """As the wheel states it: SPDX expression, short licence field, or classifier."""
-    stated = metadata.get("License-Expression") or metadata.get("License") or ""
+    stated = str(metadata.get("License-Expression") or metadata.get("License") or "")
     if stated and len(stated) < 60 and "\n" not in stated:
         return stated
-    classifiers = [c.split("::")[-1].strip() for c in metadata.get_all("Classifier", []) if c.startswith("License")]
+    classifiers = [str(c).split("::")[-1].strip() for c in metadata.get_all("Classifier", []) if str(c).startswith("License")]
     return " OR ".join(classifiers) or None
 
 

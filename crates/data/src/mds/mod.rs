@@ -23,6 +23,7 @@ pub use compression::Compression;
 pub use dataset::{Dataset, ReaderOptions, Sample};
 pub use encoding::{Dtype, Encoding};
 pub use error::MdsError;
+pub(crate) use file::RandomAccessFile;
 pub use file::{replace_file, sync_folder};
 pub use hash::{HashAlgorithm, Hasher};
 pub use index::{FileInfo, INDEX_NAME, Index, ShardInfo};

@@ -1,0 +1,86 @@
+//! Finds the near duplicates of JSON lines and says what it took.
+//!
+//!     near_duplicates ROWS.jsonl SCRATCH_FOLDER [CLUSTERS]
+//!
+//! Each row holds its text under "text". CLUSTERS, if given, becomes a text file with a line "document cluster" for each
+//! document that has near duplicates.
+
+use moeworks_data::{NearDuplicateOptions, NearDuplicates};
+use rayon::prelude::*;
+use serde::Deserialize;
+use std::{
+    borrow::Cow,
+    env,
+    error::Error,
+    fmt::Write as _,
+    fs::{self, File},
+    io::Read,
+    ops::ControlFlow,
+    path::Path,
+    time::Instant,
+};
+
+const BLOCK: usize = 16 << 20;
+
+#[derive(Deserialize)]
+struct Row<'a> {
+    #[serde(borrow)]
+    text: Cow<'a, str>,
+}
+
+impl AsRef<str> for Row<'_> {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().collect();
+    let (rows, scratch, clusters_path) = match &arguments[..] {
+        [_, rows, scratch] => (rows, scratch, None),
+        [_, rows, scratch, clusters] => (rows, scratch, Some(clusters)),
+        _ => return Err("usage: near_duplicates ROWS.jsonl SCRATCH_FOLDER [CLUSTERS]".into()),
+    };
+    let started = Instant::now();
+    let mut search = NearDuplicates::create(NearDuplicateOptions::default(), Path::new(scratch))?;
+    let mut file = File::open(rows)?;
+    let (mut block, mut bytes) = (Vec::new(), 0);
+    loop {
+        let read = file.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
+        let whole =
+            if read == 0 { block.len() } else { block.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+        let rows: Vec<Row> = block[..whole]
+            .par_split(|byte| *byte == b'\n')
+            .filter(|row| !row.is_empty())
+            .map(serde_json::from_slice)
+            .collect::<Result<_, _>>()?;
+        bytes += rows.iter().map(|row| row.text.len()).sum::<usize>();
+        search.push(&rows)?;
+        drop(rows);
+        block.drain(..whole);
+        if read == 0 {
+            break;
+        }
+    }
+    let documents = search.documents();
+    let sketched = started.elapsed();
+    let clusters = search.finish(&|_, _| ControlFlow::Continue(()))?;
+    let finished = started.elapsed();
+    if let Some(path) = clusters_path {
+        let mut lines = String::new();
+        for (document, cluster) in clusters.members() {
+            writeln!(lines, "{document} {cluster}")?;
+        }
+        fs::write(path, lines)?;
+    }
+    let figures = serde_json::json!({
+        "documents": documents,
+        "bytes": bytes,
+        "clusters": clusters.sizes().len(),
+        "dropped": clusters.dropped(),
+        "sketch_s": sketched.as_secs_f64(),
+        "total_s": finished.as_secs_f64(),
+    });
+    println!("{figures}");
+    Ok(())
+}
