@@ -3,6 +3,7 @@
 
 use crate::{
     DataError, DocumentRecord, Recipe, Side,
+    card::CARD_NAME,
     documents::Reject,
     mds::{HashAlgorithm, replace_file, sync_folder},
 };
@@ -131,8 +132,10 @@ impl Tally {
 }
 
 impl Summary {
-    /// Writes the account into the folder it speaks of.
+    /// Writes the account into the folder it speaks of, and the data card that says the same in words.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), DataError> {
+        let card = folder.join(CARD_NAME);
+        replace_file(&card, crate::card::card(self).as_bytes()).map_err(DataError::writing(&card))?;
         let path = folder.join(SUMMARY_NAME);
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| DataError::Damaged { path: path.clone(), reason: error.to_string() })?;

@@ -20,6 +20,8 @@
 
 mod account;
 mod build;
+mod card;
+mod clean;
 mod corpus;
 pub mod documents;
 mod encoder;
@@ -44,6 +46,7 @@ mod words;
 
 pub use account::{DROPPED_NAME, Dropped, FileRecord, NOT_STATED, REJECTS_NAME, SUMMARY_NAME, Sides, Summary, Tally};
 pub use build::{Target, build};
+pub use clean::Clean;
 pub use corpus::{Corpus, Drop, Event};
 pub use documents::{Document, DocumentId, Reason, Reject};
 pub use encoder::Encoder;

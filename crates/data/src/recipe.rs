@@ -2,7 +2,7 @@
 //! over the same documents gives the same bytes. Paths in it are relative to the working directory.
 
 use crate::{
-    DataError, Source,
+    Clean, DataError, Source,
     documents::DocumentId,
     mds::{Compression, DEFAULT_SIZE_LIMIT, HashAlgorithm},
 };
@@ -29,6 +29,9 @@ pub struct Recipe {
     pub hashes: Vec<String>,
     /// Size of a shard in bytes.
     pub shard_bytes: u64,
+    /// What happens to documents before they are tokenised.
+    #[serde(skip_serializing_if = "Clean::is_default")]
+    pub clean: Clean,
     /// Documents that are left out, by id.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<DocumentId>,
@@ -47,6 +50,7 @@ impl Default for Recipe {
             compression: None,
             hashes: vec![HashAlgorithm::Xxh3_64.to_string()],
             shard_bytes: DEFAULT_SIZE_LIMIT,
+            clean: Clean::default(),
             exclude: Vec::new(),
             sources: Vec::new(),
         }
@@ -90,6 +94,7 @@ impl Recipe {
         if let Err(error) = self.hashes() {
             return wrong("hashes", error.to_string());
         }
+        self.clean.check()?;
         if self.sources.is_empty() {
             return wrong("source", "there is none; add a [[source]] table with kind and path".into());
         }

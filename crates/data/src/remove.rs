@@ -5,6 +5,7 @@
 use crate::{
     DataError, DataFolder, DocumentId, DocumentRecord, Drop, Side, Summary,
     account::{DROPPED_NAME, FileRecord, Ledger, SUMMARY_NAME},
+    card::CARD_NAME,
     json_lines::{finish_lines, write_json_line},
     mds::{Index, NdArray, ShardInfo, Value},
     pack::{DOCUMENTS, HELD_OUT, TRAIN, documents_writer, held_out_row, held_out_writer, record_row, samples_writer},
@@ -68,7 +69,7 @@ pub fn remove(folder: &Path, ids: &[DocumentId]) -> Result<Removal, DataError> {
         return Ok(removal);
     }
     let partial = PartialFolder::replacing(folder)?;
-    link_tree(folder, partial.path(), &[TRAIN, DOCUMENTS, HELD_OUT, SUMMARY_NAME, DROPPED_NAME])?;
+    link_tree(folder, partial.path(), &[TRAIN, DOCUMENTS, HELD_OUT, SUMMARY_NAME, CARD_NAME, DROPPED_NAME])?;
     let mut surgery = Surgery { data: &data, from: folder, to: partial.path(), removal: &mut removal };
     let gone = surgery.train()?;
     let mut ledger = Ledger::default();

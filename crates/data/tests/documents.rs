@@ -282,7 +282,10 @@ fn the_same_text_comes_once_and_belongs_to_the_first_source() {
     let kept: Vec<_> =
         events.iter().filter_map(|event| if let Event::Kept(d, _) = event { Some(&d.path) } else { None }).collect();
     assert_eq!(kept, ["1.txt", "3.txt"]);
-    assert_eq!(events.iter().filter(|event| matches!(event, Event::Dropped(drop) if drop.step == "duplicate")).count(), 2);
+    assert_eq!(
+        events.iter().filter(|event| matches!(event, Event::Dropped(drop) if drop.step == "duplicate")).count(),
+        2
+    );
 }
 
 #[test]

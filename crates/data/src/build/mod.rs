@@ -82,7 +82,7 @@ fn build_in(
     recipe.check()?;
     let marks = Marks::of(encoder)?;
     let prepared = Prepared::new(recipe, &target.steps, progress)?;
-    let key = prepared.fingerprint().and(recipe).and(&encoder.fingerprint()).hex();
+    let key = prepared.snapshot().and(recipe).and(&encoder.fingerprint()).hex();
     let record = target.steps.join(RECORD_NAME);
     if Record::read(&record).is_some_and(|record| record.key == key && record.fits(out)) {
         settle(out).map_err(DataError::writing(out))?;

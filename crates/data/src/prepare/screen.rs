@@ -1,47 +1,104 @@
 //! The decision about each document, in the order of the sources.
 
-use super::Prepared;
+use super::{Prepared, Verdict, Verdicts};
 use crate::{
     DataError, DocumentId, Event, Recipe, Side,
     corpus::{Drop, Reading},
     documents::{Document, Found},
+    near_duplicates::Clusters,
+    signals::pii::{PiiKind, redact_all},
 };
-use std::collections::HashSet;
+use rayon::prelude::*;
+use std::collections::{HashMap, HashSet};
 
-/// Applies every step that drops or changes documents, one document after the other.
+/// Things that are decided on at once, so that all threads can change texts.
+const BATCH: usize = 512;
+
+/// Applies every step that drops or changes documents.
 pub(crate) struct Screen<'a> {
     excluded: HashSet<DocumentId>,
     seen: HashSet<DocumentId>,
-    prepared: Option<&'a Prepared>,
+    filtered: Option<&'a Verdicts>,
+    clusters: Option<&'a Clusters>,
+    /// The kept document of each cluster so far.
+    kept: HashMap<u64, DocumentId>,
+    redact: &'a [PiiKind],
+    /// Documents so far, and those of them that the search for near duplicates has seen.
+    documents: u64,
+    candidates: u64,
 }
 
 impl<'a> Screen<'a> {
     pub(crate) fn new(recipe: &'a Recipe, prepared: Option<&'a Prepared>) -> Self {
-        Self { excluded: super::excluded(recipe), seen: HashSet::new(), prepared }
+        Self {
+            excluded: recipe.exclude.iter().copied().collect(),
+            seen: HashSet::new(),
+            filtered: prepared.and_then(|prepared| prepared.filtered.as_ref()),
+            clusters: prepared.and_then(|prepared| prepared.clusters.as_ref()),
+            kept: HashMap::new(),
+            redact: &recipe.clean.redact,
+            documents: 0,
+            candidates: 0,
+        }
     }
 
     /// The side of what is kept is not decided yet.
     pub(crate) fn apply(
         mut self,
-        reading: Reading<'a>,
+        mut reading: Reading<'a>,
     ) -> impl Iterator<Item = Result<Event, DataError>> + Send + use<'a> {
-        reading.map(move |found| {
-            Ok(match found? {
-                Found::Reject(reject) => Event::Rejected(reject),
-                Found::Document(document) => self.decide(document)?,
-            })
+        let mut decided = Vec::new().into_iter();
+        std::iter::from_fn(move || {
+            loop {
+                if let Some(event) = decided.next() {
+                    return Some(event);
+                }
+                let found: Vec<_> = reading.by_ref().take(BATCH).collect();
+                if found.is_empty() {
+                    return None;
+                }
+                let events: Vec<_> = found.into_iter().map(|found| found.map(|found| self.decide(found))).collect();
+                decided = events.into_par_iter().map(|event| event.map(|event| self.change(event))).collect::<Vec<_>>().into_iter();
+            }
         })
     }
 
-    fn decide(&mut self, document: Document) -> Result<Event, DataError> {
-        let drop =
-            |step: &str, reason: &str, detail: String| Ok(Event::Dropped(Drop::new(&document, step, reason, detail)));
+    fn decide(&mut self, found: Found) -> Event {
+        let document = match found {
+            Found::Reject(reject) => return Event::Rejected(reject),
+            Found::Document(document) => document,
+        };
+        let number = self.documents;
+        self.documents += 1;
+        let drop = |step: &str, reason: &str, detail: &str| Event::Dropped(Drop::new(&document, step, reason, detail.into()));
         if self.excluded.contains(&document.id) {
-            return drop("excluded", "named in the recipe", String::new());
+            return drop("excluded", "named in the recipe", "");
         }
         if !self.seen.insert(document.id) {
-            return drop("duplicate", "the same text", String::new());
+            return drop("duplicate", "the same text", "");
         }
-        Ok(Event::Kept(document, Side::Train))
+        if let Some(Verdict { reason, detail }) = self.filtered.and_then(|filtered| filtered.of(number)) {
+            return drop("filter", reason, detail);
+        }
+        let candidate = self.candidates;
+        self.candidates += 1;
+        if let Some(cluster) = self.clusters.and_then(|clusters| clusters.of(candidate)) {
+            let first = *self.kept.entry(cluster).or_insert(document.id);
+            if first != document.id {
+                return drop("near-duplicate", "nearly the same text", &format!("as {first}"));
+            }
+        }
+        Event::Kept(document, Side::Train)
+    }
+
+    /// What is kept, without what the recipe replaces.
+    fn change(&self, event: Event) -> Event {
+        match event {
+            Event::Kept(document, side) if !self.redact.is_empty() => {
+                let text = redact_all(&document.text, self.redact).map(|redacted| redacted.text);
+                Event::Kept(Document { text: text.unwrap_or(document.text), ..document }, side)
+            }
+            event => event,
+        }
     }
 }

@@ -66,6 +66,11 @@ impl Stored {
         self.texts.fingerprint()
     }
 
+    /// Bytes of all that was read, with the small columns beside the texts.
+    pub(super) fn bytes(&self) -> u64 {
+        self.texts.shards().map(|shard| shard.raw_data.bytes).sum()
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.texts.len()
     }
