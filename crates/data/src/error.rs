@@ -34,6 +34,22 @@ pub enum DataError {
         /// The system's reason.
         source: io::Error,
     },
+    /// An object store does not give what was asked of it.
+    #[error("{url}: {reason}")]
+    Remote {
+        /// The object, or the place that was listed.
+        url: String,
+        /// Its words.
+        reason: String,
+    },
+    /// A file is no longer what it was when the source was listed.
+    #[error("{path} changed while the source was read: {reason}; start again when nothing writes to it")]
+    Changed {
+        /// The file or object.
+        path: String,
+        /// What it was, and what it is.
+        reason: String,
+    },
     /// A recipe, or another setting, has a value that cannot be.
     #[error("{key}: {reason}")]
     Recipe {
@@ -129,7 +145,9 @@ impl DataError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Mds(MdsError::Missing { .. }) | Self::Missing { .. } => Fault::MissingInput,
-            Self::Mds(MdsError::Read { .. }) | Self::Read { .. } => Fault::Io,
+            Self::Mds(MdsError::Read { .. }) | Self::Read { .. } | Self::Remote { .. } | Self::Changed { .. } => {
+                Fault::Io
+            }
             Self::Mds(MdsError::Write { .. } | MdsError::NotEmpty { .. })
             | Self::Write { .. }
             | Self::NotEmpty { .. }

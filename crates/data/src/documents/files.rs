@@ -91,7 +91,10 @@ impl Root {
     /// If there is nothing at the path, or the URL cannot be used.
     pub(super) fn at(path: &Path) -> Result<Self, DataError> {
         if let Some(url) = path.to_str().filter(|text| is_url(text)) {
-            return Self::at_url(url);
+            return match url.strip_prefix("file://") {
+                Some(path) => Self::at(&PathBuf::from(percent_decoded(path).unwrap_or_default())),
+                None => Self::at_url(url),
+            };
         }
         fs::metadata(path).map_err(|error| DataError::reading(path, error))?;
         Ok(Self::Local(path.into()))
@@ -115,6 +118,15 @@ impl Root {
         })
     }
 
+    /// Whether it is a single file, which lists itself by its name.
+    pub(super) fn is_file(&self) -> bool {
+        match self {
+            Self::Local(root) => root.is_file(),
+            #[cfg(feature = "remote")]
+            Self::Remote(bucket) => bucket.is_file(),
+        }
+    }
+
     /// The files in the order of their paths, compared part by part.
     ///
     /// # Errors
@@ -131,10 +143,9 @@ impl Root {
     pub(super) fn bring(&self, files: Steps<FileStamp>) -> Steps<Readable> {
         match self {
             Self::Local(root) => {
-                let (root, is_folder) = (root.clone(), root.is_dir());
+                let (root, is_file) = (root.clone(), self.is_file());
                 Box::new(files.map(move |step| {
-                    // A root that is a file lists itself by its name.
-                    let place = |stamp: &FileStamp| if is_folder { root.join(&stamp.path) } else { root.clone() };
+                    let place = |stamp: &FileStamp| if is_file { root.clone() } else { root.join(&stamp.path) };
                     step.then(|stamp| Readable { content: Content::Local(place(&stamp)), stamp })
                 }))
             }
@@ -157,19 +168,41 @@ impl Root {
         }
     }
 
-    /// A small text file of the source; `None` if it cannot be read, is longer than `limit`, or is no text.
-    pub(super) fn read_small(&self, path: &str, limit: u64) -> Option<String> {
+    /// A small text file of the source; `None` if it is longer than `limit`, no text, or not to be read.
+    ///
+    /// # Errors
+    /// If an object store does not give it.
+    pub(super) fn read_small(&self, path: &str, limit: u64) -> Result<Option<String>, DataError> {
         match self {
             Self::Local(root) => {
                 let mut text = String::new();
-                let file = File::open(root.join(path)).ok()?;
-                let length = file.take(limit.saturating_add(1)).read_to_string(&mut text).ok()?;
-                (length as u64 <= limit).then_some(text)
+                let file = File::open(root.join(path)).map(|file| file.take(limit.saturating_add(1)));
+                let length = file.and_then(|mut file| file.read_to_string(&mut text));
+                Ok(length.is_ok_and(|length| length as u64 <= limit).then_some(text))
             }
             #[cfg(feature = "remote")]
             Self::Remote(bucket) => bucket.read_small(path, limit),
         }
     }
+}
+
+/// Text with `%XX` for some of its bytes. `None`: it is no UTF-8.
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let [first, tail @ ..] = rest {
+        let digit = |at: usize| tail.get(at).and_then(|&byte| (byte as char).to_digit(16));
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Whether a source's path is a URL and not a path: `scheme://`, with a scheme as RFC 3986 spells it.
@@ -183,14 +216,15 @@ fn is_url(text: &str) -> bool {
 
 fn walk(root: PathBuf, selection: Selection) -> Steps<FileStamp> {
     // Only what lies in the tree decides: no ignore files above it, none of the user's, no need of a repository.
-    let entries = WalkBuilder::new(if selection.folder.is_empty() { root.clone() } else { root.join(&selection.folder) })
-        .standard_filters(false)
-        .hidden(true)
-        .ignore(selection.respect_ignore_files)
-        .git_ignore(selection.respect_ignore_files)
-        .require_git(false)
-        .sort_by_file_name(OsStr::cmp)
-        .build();
+    let entries =
+        WalkBuilder::new(if selection.folder.is_empty() { root.clone() } else { root.join(&selection.folder) })
+            .standard_filters(false)
+            .hidden(true)
+            .ignore(selection.respect_ignore_files)
+            .git_ignore(selection.respect_ignore_files)
+            .require_git(false)
+            .sort_by_file_name(OsStr::cmp)
+            .build();
     Box::new(entries.filter_map(move |entry| {
         let reject = |path: String, detail: String| {
             let reject =

@@ -15,8 +15,8 @@ use std::{
     sync::Arc,
 };
 
-pub(super) fn open(source: String, jsonl: &Jsonl) -> Result<Stream, DataError> {
-    let (root, files) = list(&source, jsonl)?;
+pub(super) fn open(source: String, jsonl: &Jsonl, root: &Root) -> Result<Stream, DataError> {
+    let files = list(&source, jsonl, root)?;
     let (source, limit): (Arc<str>, u64) = (source.into(), jsonl.max_row_bytes);
     let rows = root.bring(files).flat_map(move |step| -> Steps<Row> {
         match step {
@@ -28,8 +28,8 @@ pub(super) fn open(source: String, jsonl: &Jsonl) -> Result<Stream, DataError> {
     Ok(Box::new(Ahead::new(rows, weight, move |row: Row| row.place.found(fields(&jsonl, &row.bytes)))))
 }
 
-pub(super) fn list(source: &str, jsonl: &Jsonl) -> Result<(Root, Steps<FileStamp>), DataError> {
-    rows::list(source, &jsonl.path, Format::Jsonl)
+pub(super) fn list(source: &str, jsonl: &Jsonl, root: &Root) -> Result<Steps<FileStamp>, DataError> {
+    rows::list(source, root, &jsonl.path, Format::Jsonl)
 }
 
 /// A row that is to be parsed.

@@ -1,6 +1,7 @@
 //! Licences of source files: what a file says of itself, else what the licence file above it is.
 
 use super::files::Root;
+use crate::DataError;
 use std::collections::HashMap;
 
 /// An `SPDX-License-Identifier` further in a file belongs to something else.
@@ -30,10 +31,8 @@ const KNOWN: &[(&str, &[&str], &[&str])] = &[
     ("GPL-3.0-only", &["gnu general public license version 3 29 june 2007"], &[]),
     (
         "ISC",
-        &[
-            "permission to use copy modify and or distribute this software for any purpose with or without fee is \
-             hereby granted provided that the above copyright notice and this permission notice appear in all copies",
-        ],
+        &["permission to use copy modify and or distribute this software for any purpose with or without fee is \
+             hereby granted provided that the above copyright notice and this permission notice appear in all copies"],
         &[],
     ),
     ("LGPL-2.1-only", &["gnu lesser general public license version 2 1 february 1999"], &[]),
@@ -73,11 +72,8 @@ pub(super) fn is_licence_file(name: &str) -> bool {
 
 /// The licences whose texts are in a text.
 fn recognise(text: &str) -> Vec<&'static str> {
-    let words: Vec<String> = text
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect();
+    let words: Vec<String> =
+        text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
     let text = words.join(" ");
     let has = |phrases: &[&str]| phrases.iter().all(|phrase| text.contains(phrase));
     let lacks = |phrases: &[&str]| !phrases.iter().any(|phrase| text.contains(phrase));
@@ -113,28 +109,33 @@ impl FolderLicences {
     }
 
     /// The licence of the nearest folder above a file that has a licence file which is known.
-    pub(super) fn of(&mut self, path: &str) -> Option<String> {
+    ///
+    /// # Errors
+    /// If an object store does not give one.
+    pub(super) fn of(&mut self, path: &str) -> Result<Option<String>, DataError> {
         let mut folder = path;
         while !folder.is_empty() {
             folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
             if !self.known.contains_key(folder) {
-                let licence = self.look_up(folder);
+                let licence = self.look_up(folder)?;
                 self.known.insert(folder.to_owned(), licence);
             }
             if let Some(Some(licence)) = self.known.get(folder) {
-                return Some(licence.clone());
+                return Ok(Some(licence.clone()));
             }
         }
-        None
+        Ok(None)
     }
 
-    fn look_up(&self, folder: &str) -> Option<String> {
-        let names = self.root.names_in(folder).into_iter().filter(|name| is_licence_file(name));
-        let texts = names.filter_map(|name| {
+    fn look_up(&self, folder: &str) -> Result<Option<String>, DataError> {
+        let mut files = Vec::new();
+        for name in self.root.names_in(folder).into_iter().filter(|name| is_licence_file(name)) {
             let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-            self.root.read_small(&path, LICENCE_FILE_BYTES)
-        });
-        combine(texts.map(|text| recognise(&text)).collect())
+            if let Some(text) = self.root.read_small(&path, LICENCE_FILE_BYTES)? {
+                files.push(recognise(&text));
+            }
+        }
+        Ok(combine(files))
     }
 }
 
@@ -146,7 +147,10 @@ mod tests {
     fn a_file_says_its_licence_in_its_head() {
         for (text, expected) in [
             ("// SPDX-License-Identifier: MIT OR Apache-2.0\nfn f() {}", Some("MIT OR Apache-2.0")),
-            ("/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */", Some("GPL-2.0-only WITH Linux-syscall-note")),
+            (
+                "/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */",
+                Some("GPL-2.0-only WITH Linux-syscall-note"),
+            ),
             ("<!-- SPDX-License-Identifier: CC0-1.0 -->", Some("CC0-1.0")),
             ("# SPDX-License-Identifier: (MIT AND BSD-3-Clause)\r\n", Some("(MIT AND BSD-3-Clause)")),
             ("# SPDX-License-Identifier:\nMIT", None),

@@ -21,6 +21,7 @@ mod text_file;
 mod tree;
 
 use crate::{DataError, Source};
+use files::Root;
 pub use files::{FileStamp, Version};
 pub(crate) use format::{Format, format_of_all};
 pub use id::DocumentId;
@@ -86,9 +87,9 @@ impl<T> Step<T> {
 pub fn open(source: &Source) -> Result<Stream, DataError> {
     let name = source.name();
     match source {
-        Source::Tree(tree) => tree::open(name, tree),
-        Source::Jsonl(jsonl) => jsonl::open(name, jsonl),
-        Source::Parquet(parquet) => parquet::open(name, parquet),
+        Source::Tree(tree) => tree::open(name, tree, &Root::at(&tree.path)?),
+        Source::Jsonl(jsonl) => jsonl::open(name, jsonl, &Root::at(&jsonl.path)?),
+        Source::Parquet(parquet) => parquet::open(name, parquet, &Root::at(&parquet.path)?),
         Source::CargoRegistry(registry) => registry::open(name, registry),
     }
 }
@@ -101,9 +102,9 @@ pub fn open(source: &Source) -> Result<Stream, DataError> {
 pub fn stamp(source: &Source) -> Result<Vec<FileStamp>, DataError> {
     let name = source.name();
     let steps = match source {
-        Source::Tree(tree) => tree::list(name, tree)?,
-        Source::Jsonl(jsonl) => jsonl::list(&name, jsonl)?.1,
-        Source::Parquet(parquet) => parquet::list(&name, parquet)?.1,
+        Source::Tree(tree) => tree::list(name, tree, &Root::at(&tree.path)?)?,
+        Source::Jsonl(jsonl) => jsonl::list(&name, jsonl, &Root::at(&jsonl.path)?)?,
+        Source::Parquet(parquet) => parquet::list(&name, parquet, &Root::at(&parquet.path)?)?,
         Source::CargoRegistry(registry) => registry::list(name, registry)?,
     };
     steps

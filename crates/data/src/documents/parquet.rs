@@ -3,7 +3,7 @@
 use super::{
     Reason, Step, Steps, Stream,
     ahead::Ahead,
-    files::{FileStamp, Readable, Root},
+    files::{FileStamp, Readable, Root, percent_decoded},
     format::Format,
     rows::{self, Fields, Place, rejected},
 };
@@ -25,8 +25,8 @@ const CHUNK_ROWS: u64 = 1024;
 /// A key without a value in the name of a folder, as Hive and Spark write it.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
-pub(super) fn open(source: String, parquet: &Parquet) -> Result<Stream, DataError> {
-    let (root, files) = list(&source, parquet)?;
+pub(super) fn open(source: String, parquet: &Parquet, root: &Root) -> Result<Stream, DataError> {
+    let files = list(&source, parquet, root)?;
     let (source, options): (Arc<str>, _) = (source.into(), Arc::new(parquet.clone()));
     let rows = root.bring(files).flat_map(move |step| -> Steps<Row> {
         let file = match step {
@@ -45,8 +45,8 @@ pub(super) fn open(source: String, parquet: &Parquet) -> Result<Stream, DataErro
     })))
 }
 
-pub(super) fn list(source: &str, parquet: &Parquet) -> Result<(Root, Steps<FileStamp>), DataError> {
-    rows::list(source, &parquet.path, Format::Parquet)
+pub(super) fn list(source: &str, parquet: &Parquet, root: &Root) -> Result<Steps<FileStamp>, DataError> {
+    rows::list(source, root, &parquet.path, Format::Parquet)
 }
 
 /// A row whose texts are still bytes of a page.
@@ -343,15 +343,5 @@ fn partition(path: &str, key: &str) -> Option<String> {
     if value == HIVE_NULL || value.is_empty() {
         return None;
     }
-    let mut bytes = Vec::new();
-    let mut rest = value.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let code = match tail {
-            [a, b, ..] if *first == b'%' => std::str::from_utf8(&[*a, *b]).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok()),
-            _ => None,
-        };
-        bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8(bytes).ok()
+    percent_decoded(value)
 }

@@ -8,16 +8,19 @@ use super::{
 use crate::DataError;
 use std::{path::Path, sync::Arc};
 
-/// The files of one format at a path. There must be one.
-pub(super) fn list(source: &str, path: &Path, format: Format) -> Result<(Root, Steps<FileStamp>), DataError> {
-    let root = Root::at(path)?;
+/// The files of one format below a root, which `path` names. There must be one.
+pub(super) fn list(source: &str, root: &Root, path: &Path, format: Format) -> Result<Steps<FileStamp>, DataError> {
     let selection = Selection {
         source: source.into(),
         folder: String::new(),
         respect_ignore_files: false,
         follow_links: true,
         // A single file is what its source says, whatever its name.
-        wanted: if path.is_file() { Box::new(|_| true) } else { Box::new(move |path| Format::of(path) == Some(format)) },
+        wanted: if root.is_file() {
+            Box::new(|_| true)
+        } else {
+            Box::new(move |path| Format::of(path) == Some(format))
+        },
     };
     let mut files = root.list(selection)?.peekable();
     if files.peek().is_none() {
@@ -31,7 +34,7 @@ pub(super) fn list(source: &str, path: &Path, format: Format) -> Result<(Root, S
                 + "; for other texts use kind = \"tree\"",
         });
     }
-    Ok((root, Box::new(files)))
+    Ok(Box::new(files))
 }
 
 /// Where a row stands.

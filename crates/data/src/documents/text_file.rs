@@ -15,9 +15,9 @@ pub(super) fn read(name: &str, mut file: File, limit: u64) -> Result<String, Rea
         compressed::open(name, file).and_then(|content| content.take(beyond).read_to_end(&mut bytes))
     } else {
         // Read at once, with no more memory than it needs; and one that grows meanwhile stays within the limit.
-        file.metadata().map(|metadata| bytes.reserve_exact(metadata.len().min(limit) as usize + 1)).and_then(|()| {
-            file.by_ref().take(beyond).read_to_end(&mut bytes)
-        })
+        file.metadata()
+            .map(|metadata| bytes.reserve_exact(metadata.len().min(limit) as usize + 1))
+            .and_then(|()| file.by_ref().take(beyond).read_to_end(&mut bytes))
     };
     if length.map_err(unreadable)? as u64 > limit { Err(Reason::TooLarge { limit }) } else { decode(bytes) }
 }

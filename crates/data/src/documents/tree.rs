@@ -12,18 +12,17 @@ use super::{
 use crate::{DataError, Tree};
 use std::{collections::BTreeSet, sync::Arc};
 
-pub(super) fn open(source: String, tree: &Tree) -> Result<Stream, DataError> {
-    let root = Root::at(&tree.path)?;
-    Ok(read_all(Texts::of(source, tree).files(&root)?))
+pub(super) fn open(source: String, tree: &Tree, root: &Root) -> Result<Stream, DataError> {
+    Ok(read_all(Texts::of(source, tree).files(root)?))
 }
 
-pub(super) fn list(source: String, tree: &Tree) -> Result<Steps<FileStamp>, DataError> {
+pub(super) fn list(source: String, tree: &Tree, root: &Root) -> Result<Steps<FileStamp>, DataError> {
     let texts = Texts::of(source, tree);
     let extensions = texts.extensions.clone();
     let is_text = move |path: &str| is_wanted(path, extensions.as_ref());
     let detects = tree.detect_licence;
     let wanted = move |path: &str| is_text(path) || detects && licence::is_licence_file(file_name(path));
-    Root::at(&tree.path)?.list(texts.selection(Box::new(wanted)))
+    root.list(texts.selection(Box::new(wanted)))
 }
 
 /// Which files of a tree are read, and what is known of all of them.
@@ -91,16 +90,16 @@ impl Texts {
         let source: Arc<str> = self.source.into();
         let mut folders = self.detect_licence.then(|| FolderLicences::new(root.clone()));
         Ok(Box::new(root.bring(Box::new(listing)).map(move |step| {
-            step.then(|file| {
-                let found = folders.as_mut().and_then(|folders| folders.of(&file.stamp.path));
-                Text {
-                    source: source.clone(),
-                    licence: found.or_else(|| self.licence.clone()),
-                    detect_licence: self.detect_licence,
-                    limit,
-                    file,
-                }
-            })
+            let file = match step {
+                Step::Work(file) => file,
+                Step::Done(found) => return Step::Done(found),
+            };
+            let found = match folders.as_mut().map_or(Ok(None), |folders| folders.of(&file.stamp.path)) {
+                Ok(found) => found,
+                Err(error) => return Step::Done(Err(error)),
+            };
+            let licence = found.or_else(|| self.licence.clone());
+            Step::Work(Text { source: source.clone(), licence, detect_licence: self.detect_licence, limit, file })
         })))
     }
 }
