@@ -21,6 +21,7 @@
 mod account;
 mod build;
 mod corpus;
+pub mod decontaminate;
 pub mod documents;
 mod encoder;
 mod error;
