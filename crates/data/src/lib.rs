@@ -23,6 +23,7 @@ mod build;
 mod card;
 mod clean;
 mod corpus;
+pub mod decontaminate;
 pub mod documents;
 mod encoder;
 mod error;

@@ -102,11 +102,8 @@ impl Windows {
     /// Calls `take(hash, first word)` for each run.
     #[inline]
     pub(crate) fn for_each(&self, words: &[u64], mut take: impl FnMut(u64, usize)) {
-        let mut hash = 0u64;
         let (first, rest) = words.split_at(self.words.min(words.len()));
-        for word in first {
-            hash = hash.wrapping_mul(WINDOW).wrapping_add(*word);
-        }
+        let mut hash = polynomial(first);
         if !first.is_empty() {
             take(mix(hash), 0);
         }
@@ -116,6 +113,15 @@ impl Windows {
             take(mix(hash), at + 1);
         }
     }
+}
+
+/// The hash of one run, as [`Windows::for_each`] gives it.
+pub(crate) fn run_hash(words: &[u64]) -> u64 {
+    mix(polynomial(words))
+}
+
+fn polynomial(words: &[u64]) -> u64 {
+    words.iter().fold(0, |hash, word| hash.wrapping_mul(WINDOW).wrapping_add(*word))
 }
 
 #[cfg(test)]
@@ -185,7 +191,7 @@ mod tests {
             let (mut rolled, mut different) = (HashSet::new(), HashSet::new());
             windows.for_each(&words, |hash, at| {
                 let run = &words[at..words.len().min(at + length)];
-                windows.for_each(run, |alone, _| assert_eq!(alone, hash));
+                assert_eq!(run_hash(run), hash);
                 rolled.insert(hash);
                 different.insert(run.to_vec());
             });
