@@ -8,6 +8,7 @@ use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 use std::{
     fs,
+    io::{Seek, SeekFrom, Write},
     path::Path,
     sync::{Mutex, OnceLock, PoisonError},
 };
@@ -416,22 +417,29 @@ fn no_flipped_bit_and_no_cut_of_a_hashed_shard_is_read() {
             let name = format!("shard.{number:05}.mds{}", if compressed { ".gz" } else { "" });
             let path = folder.path().join(&name);
             let good = fs::read(&path).unwrap();
+            // Changed in place: emptying a file and writing it anew waits for the disk on some systems.
+            let mut file = fs::File::options().write(true).open(&path).unwrap();
+            let mut put = |at: usize, byte: u8| {
+                file.seek(SeekFrom::Start(at as u64)).unwrap();
+                file.write_all(&[byte]).unwrap();
+            };
             let refused = |what: &str| {
                 let dataset = Dataset::open(folder.path(), ReaderOptions::default()).unwrap();
                 let error = dataset.get(first).err().unwrap_or_else(|| panic!("{name}, {what}: read")).to_string();
                 assert!(error.contains(&name), "{name}, {what}: {error}");
             };
             for bit in 0..8 * good.len() {
-                let mut bytes = good.clone();
-                bytes[bit / 8] ^= 1 << (bit % 8);
-                fs::write(&path, bytes).unwrap();
+                put(bit / 8, good[bit / 8] ^ (1 << (bit % 8)));
                 refused(&format!("bit {bit} flipped"));
+                put(bit / 8, good[bit / 8]);
             }
-            for length in 0..good.len() {
-                fs::write(&path, &good[..length]).unwrap();
+            read_all(folder.path(), Verify::Required).unwrap();
+            for length in (0..good.len()).rev() {
+                file.set_len(length as u64).unwrap();
                 refused(&format!("cut to {length} bytes"));
             }
-            fs::write(&path, good).unwrap();
+            file.rewind().unwrap();
+            file.write_all(&good).unwrap();
         }
         read_all(folder.path(), Verify::Required).unwrap();
     }
