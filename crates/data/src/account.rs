@@ -1,12 +1,25 @@
 //! The account of a built data set: what went in, what was left out and why, what came out, and what it hashes to.
 //! Saved as `data.json`; the same recipe over the same documents gives the same account.
 
-use crate::{Recipe, Side, documents::Reject};
+use crate::{
+    DataError, DocumentRecord, Recipe, Side,
+    documents::Reject,
+    mds::{HashAlgorithm, replace_file, sync_folder},
+};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 /// Name of the account in the folder of a data set.
 pub const SUMMARY_NAME: &str = "data.json";
+
+/// Version of the account.
+pub const SCHEMA: u32 = 2;
+
+/// Name of the list of dropped documents.
+pub const DROPPED_NAME: &str = "dropped.jsonl.zst";
+
+/// Folder of the tokenizer in a data set.
+pub const TOKENIZER: &str = "tokenizer";
 
 /// Name of the list of rejects.
 pub const REJECTS_NAME: &str = "rejects.jsonl";
@@ -18,7 +31,7 @@ pub const NOT_STATED: &str = "not stated";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
-    /// Version of this account, 1.
+    /// Version of this account, [`SCHEMA`].
     pub schema: u32,
     /// Fingerprint of the tokenizer.
     pub tokenizer: String,
@@ -40,10 +53,8 @@ pub struct Summary {
     pub licences: BTreeMap<String, Sides>,
     /// Both sides of each language.
     pub languages: BTreeMap<String, Sides>,
-    /// Documents dropped because the same text was there before.
-    pub duplicates: Dropped,
-    /// Documents beyond the recipe's `max_bytes`.
-    pub left_out: Dropped,
+    /// Documents that were dropped, by step and reason; each of them is in `dropped.jsonl.zst`.
+    pub dropped: BTreeMap<String, BTreeMap<String, Dropped>>,
     /// How many things were rejected, by reason; each of them is in `rejects.jsonl`.
     pub rejects: BTreeMap<String, u64>,
     /// What was asked for.
@@ -96,11 +107,48 @@ pub struct FileRecord {
     pub sha256: String,
 }
 
+impl FileRecord {
+    pub(crate) fn of(folder: &Path, path: &str) -> Result<Self, DataError> {
+        let (bytes, sha256) = hash_file(&folder.join(path))?;
+        Ok(Self { path: path.into(), bytes, sha256 })
+    }
+}
+
+/// Length and SHA-256 of a file.
+pub(crate) fn hash_file(path: &Path) -> Result<(u64, String), DataError> {
+    let mut hasher = HashAlgorithm::Sha256.start();
+    let mut file = File::open(path).map_err(|error| DataError::reading(path, error))?;
+    let bytes = std::io::copy(&mut file, &mut hasher).map_err(|error| DataError::reading(path, error))?;
+    Ok((bytes, hasher.finish()))
+}
+
 impl Tally {
     pub(crate) fn add(&mut self, bytes: u64, tokens: u64) {
         self.documents += 1;
         self.bytes += bytes;
         self.tokens += tokens;
+    }
+}
+
+impl Summary {
+    /// Writes the account into the folder it speaks of.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), DataError> {
+        let path = folder.join(SUMMARY_NAME);
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| DataError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        replace_file(&path, (text + "\n").as_bytes())
+            .and_then(|()| sync_folder(folder))
+            .map_err(DataError::writing(&path))
+    }
+
+    /// What a step dropped, for whatever reason.
+    #[must_use]
+    pub fn dropped_by(&self, step: &str) -> Dropped {
+        let reasons = self.dropped.get(step).into_iter().flat_map(BTreeMap::values);
+        reasons.fold(Dropped::default(), |sum, one| Dropped {
+            documents: sum.documents + one.documents,
+            bytes: sum.bytes + one.bytes,
+        })
     }
 }
 
@@ -136,19 +184,24 @@ pub(crate) struct Ledger {
     pub(crate) sources: BTreeMap<String, Sides>,
     pub(crate) licences: BTreeMap<String, Sides>,
     pub(crate) languages: BTreeMap<String, Sides>,
-    pub(crate) duplicates: Dropped,
-    pub(crate) left_out: Dropped,
+    pub(crate) dropped: BTreeMap<String, BTreeMap<String, Dropped>>,
     pub(crate) rejects: BTreeMap<String, u64>,
 }
 
 impl Ledger {
-    pub(crate) fn keep(&mut self, document: &crate::Document, side: Side, tokens: u64) {
-        let bytes = document.text.len() as u64;
-        self.all.of_mut(side).add(bytes, tokens);
+    /// Takes a document in; one that is held out has its tokens from 0 on.
+    pub(crate) fn keep(&mut self, document: &DocumentRecord, side: Side) {
+        let DocumentRecord { source, licence, language, bytes, tokens, .. } = document;
+        let tokens = tokens.end - tokens.start;
+        self.all.of_mut(side).add(*bytes, tokens);
         let stated = |text: &Option<String>| text.clone().unwrap_or_else(|| NOT_STATED.into());
-        self.sources.entry(document.source.clone()).or_default().of_mut(side).add(bytes, tokens);
-        self.licences.entry(stated(&document.licence)).or_default().of_mut(side).add(bytes, tokens);
-        self.languages.entry(stated(&document.language)).or_default().of_mut(side).add(bytes, tokens);
+        self.sources.entry(source.clone()).or_default().of_mut(side).add(*bytes, tokens);
+        self.licences.entry(stated(licence)).or_default().of_mut(side).add(*bytes, tokens);
+        self.languages.entry(stated(language)).or_default().of_mut(side).add(*bytes, tokens);
+    }
+
+    pub(crate) fn drop(&mut self, drop: &crate::corpus::Drop) {
+        self.dropped.entry(drop.step.clone()).or_default().entry(drop.reason.clone()).or_default().add(drop.bytes);
     }
 
     pub(crate) fn reject(&mut self, reject: &Reject) {

@@ -1,21 +1,21 @@
-//! The documents of a recipe: all sources one after the other, exact duplicates dropped, an even sample taken where
-//! there is a limit, and each document told its side of the split. Everything streams; what is held in memory is one
-//! id for each different document, and a key for each document of the sample.
+//! The documents of a recipe: all sources one after the other, each document kept or dropped with its reason, an even
+//! sample taken where there is a limit, and each told its side of the split. Everything streams; what is held in memory
+//! is an id for each different document, and a key for each document of the sample.
 
 use crate::{
     Counts, DataError, Progress, Recipe, Side, Split, Stage,
-    documents::{self, Document, DocumentId, Found, Reject, Stream},
+    documents::{self, Document, Found, Reject},
+    prepare::{Prepared, Screen},
     split::draw,
 };
-use std::{
-    collections::{BinaryHeap, HashSet},
-    path::PathBuf,
-};
+use serde::{Deserialize, Serialize};
+use std::collections::BinaryHeap;
 
 /// The documents of a recipe.
 #[derive(Debug)]
 pub struct Corpus<'a> {
     recipe: &'a Recipe,
+    prepared: Option<&'a Prepared>,
     /// Where there is a limit: documents whose draw is below the key are taken, together so many bytes.
     sample: Option<(u64, u64)>,
 }
@@ -23,30 +23,73 @@ pub struct Corpus<'a> {
 /// What happens to each thing that a source yields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A document to use.
+    /// A document to use, as it is after cleaning.
     Kept(Document, Side),
-    /// The same text was there before.
-    Duplicate {
-        /// Its size.
-        bytes: u64,
-    },
-    /// A document beyond the limit of the recipe.
-    LeftOut {
-        /// Its size.
-        bytes: u64,
-    },
+    /// A document that is not used.
+    Dropped(Drop),
     /// No document.
     Rejected(Reject),
 }
 
+/// A document that is not used, and why. One line of `dropped.jsonl.zst`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drop {
+    /// The document.
+    pub id: crate::DocumentId,
+    /// Name of the source in the recipe.
+    pub source: String,
+    /// Where in the source it was found.
+    pub path: String,
+    /// Bytes of its text.
+    pub bytes: u64,
+    /// What dropped it: `excluded`, `duplicate`, `filter`, `contamination`, `near-duplicate` or `sample`.
+    pub step: String,
+    /// Which signal, benchmark or document it was dropped for; for counting.
+    pub reason: String,
+    /// The figures.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+impl Drop {
+    pub(crate) fn new(document: &Document, step: &str, reason: &str, detail: String) -> Self {
+        Self {
+            id: document.id,
+            source: document.source.clone(),
+            path: document.path.clone(),
+            bytes: document.text.len() as u64,
+            step: step.into(),
+            reason: reason.into(),
+            detail,
+        }
+    }
+}
+
+/// Everything that the sources of a recipe yield, in their order.
+pub(crate) type Reading<'a> = Box<dyn Iterator<Item = Result<Found, DataError>> + Send + 'a>;
+
 impl<'a> Corpus<'a> {
-    /// Checks the recipe, and looks through all documents once if it limits their bytes.
+    /// Reads straight from the sources, without the steps of cleaning that need to look at all documents first: for
+    /// looking at them, or learning a tokenizer from them. Looks through all documents once if the recipe limits
+    /// their bytes.
     ///
     /// # Errors
     /// If the recipe or a source cannot be, or `progress` asks to stop.
     pub fn open(recipe: &'a Recipe, progress: &dyn Progress) -> Result<Self, DataError> {
         recipe.check()?;
-        let mut corpus = Self { recipe, sample: None };
+        Self::new(recipe, None, progress)
+    }
+
+    /// The cleaned documents.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of(recipe: &'a Recipe, prepared: &'a Prepared, progress: &dyn Progress) -> Result<Self, DataError> {
+        Self::new(recipe, Some(prepared), progress)
+    }
+
+    fn new(recipe: &'a Recipe, prepared: Option<&'a Prepared>, progress: &dyn Progress) -> Result<Self, DataError> {
+        let mut corpus = Self { recipe, prepared, sample: None };
         if let Some(limit) = recipe.max_bytes {
             corpus.sample = Some(corpus.survey(limit, progress)?);
         }
@@ -56,10 +99,10 @@ impl<'a> Corpus<'a> {
     /// Reads the documents, in an order that depends on nothing but the sources.
     pub fn events(&self) -> impl Iterator<Item = Result<Event, DataError>> + Send + use<'_> {
         let split = Split::new(self.recipe.held_out, self.recipe.seed);
-        self.different().map(move |event| {
+        self.screened().map(move |event| {
             event.map(|event| match (event, self.sample) {
                 (Event::Kept(document, _), Some((key, _))) if self.draw(&document.id) >= key => {
-                    Event::LeftOut { bytes: document.text.len() as u64 }
+                    Event::Dropped(Drop::new(&document, "sample", "beyond max_bytes", String::new()))
                 }
                 (Event::Kept(document, _), _) => {
                     let side = split.side(&document.id);
@@ -85,37 +128,17 @@ impl<'a> Corpus<'a> {
         self.sample.map(|(_, bytes)| bytes)
     }
 
-    fn draw(&self, id: &DocumentId) -> u64 {
+    fn draw(&self, id: &crate::DocumentId) -> u64 {
         draw(id, b"sampling", self.recipe.seed)
     }
 
-    /// All sources one after the other, without repetitions. The side is not decided yet.
-    fn different(&self) -> impl Iterator<Item = Result<Event, DataError>> + Send + use<'_> {
-        let mut seen = HashSet::new();
-        let mut sources = self.recipe.sources.iter();
-        let mut stream: Option<Stream> = None;
-        std::iter::from_fn(move || {
-            loop {
-                let Some(current) = &mut stream else {
-                    match documents::open(sources.next()?) {
-                        Ok(next) => stream = Some(next),
-                        Err(error) => return Some(Err(error)),
-                    }
-                    continue;
-                };
-                match current.next() {
-                    None => stream = None,
-                    Some(Found::Reject(reject)) => return Some(Ok(Event::Rejected(reject))),
-                    Some(Found::Document(document)) => {
-                        return Some(Ok(if seen.insert(document.id) {
-                            Event::Kept(document, Side::Train)
-                        } else {
-                            Event::Duplicate { bytes: document.text.len() as u64 }
-                        }));
-                    }
-                }
-            }
-        })
+    /// All sources one after the other, after every step but the sample. The side is not decided yet.
+    fn screened(&self) -> impl Iterator<Item = Result<Event, DataError>> + Send + use<'_> {
+        let reading: Reading<'_> = match self.prepared {
+            Some(prepared) => prepared.reading(),
+            None => Box::new(from_sources(self.recipe)),
+        };
+        Screen::new(self.recipe, self.prepared).apply(reading)
     }
 
     /// Finds the key up to which documents fit into `limit` bytes when they are taken in the order of their draws:
@@ -124,14 +147,14 @@ impl<'a> Corpus<'a> {
         let mut taken: BinaryHeap<(u64, u64)> = BinaryHeap::new();
         let (mut key, mut bytes, mut smallest) = (u64::MAX, 0u64, u64::MAX);
         let mut counts = Counts { stage: Stage::Survey, ..Counts::default() };
-        for event in self.different() {
+        for event in self.screened() {
             let Event::Kept(document, _) = event? else { continue };
             let size = document.text.len() as u64;
             counts.bytes += size;
             counts.documents += 1;
             smallest = smallest.min(size);
             if counts.documents % 64 == 1 && progress.update(&counts).is_break() {
-                return Err(DataError::Interrupted { path: PathBuf::from("the data set") });
+                return Err(DataError::interrupted());
             }
             let draw = self.draw(&document.id);
             if draw >= key {
@@ -154,4 +177,14 @@ impl<'a> Corpus<'a> {
         }
         Ok((key, bytes))
     }
+}
+
+fn from_sources(recipe: &Recipe) -> impl Iterator<Item = Result<Found, DataError>> + Send + use<'_> {
+    recipe.sources.iter().flat_map(|source| {
+        let (stream, error) = match documents::open(source) {
+            Ok(stream) => (Some(stream), None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        stream.into_iter().flatten().chain(error)
+    })
 }

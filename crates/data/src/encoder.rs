@@ -1,6 +1,7 @@
 //! What the building of a data set needs of a tokenizer.
 
 use moeworks_text::Tokenizer;
+use std::path::Path;
 
 /// Turns text into token ids. Implemented by [`Tokenizer`].
 pub trait Encoder: Sync {
@@ -18,6 +19,16 @@ pub trait Encoder: Sync {
 
     /// Says which tokenizer it is, so that data and model can be told to belong together.
     fn fingerprint(&self) -> String;
+
+    /// Writes its files into an empty folder, so that a data set carries the tokenizer it was made with. One that is
+    /// made for a test has none.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn save(&self, folder: &Path) -> Result<(), String> {
+        let _ = folder;
+        Ok(())
+    }
 }
 
 impl Encoder for Tokenizer {
@@ -39,5 +50,9 @@ impl Encoder for Tokenizer {
 
     fn fingerprint(&self) -> String {
         self.fingerprint()
+    }
+
+    fn save(&self, folder: &Path) -> Result<(), String> {
+        self.save(folder).map_err(|error| error.to_string())
     }
 }

@@ -80,8 +80,8 @@ pub enum DataError {
         /// What to do about it.
         fix: String,
     },
-    /// The caller asked to stop; nothing was left behind.
-    #[error("interrupted; {path} was not written, the same command starts anew")]
+    /// The caller asked to stop; nothing unfinished was left behind.
+    #[error("interrupted; {path} was not written, the same command goes on with the steps that were finished")]
     Interrupted {
         /// The output folder.
         path: PathBuf,
@@ -118,6 +118,10 @@ impl DataError {
     pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
+    }
+
+    pub(crate) fn interrupted() -> Self {
+        Self::Interrupted { path: "the data set".into() }
     }
 
     /// Whose fault it is.

@@ -1,9 +1,9 @@
 //! A built data set, looked at: its account, its samples, and the documents behind them.
 
 use crate::{
-    DataError, Document, DocumentId, Reject, Summary,
-    account::{REJECTS_NAME, SUMMARY_NAME, Tally},
-    build::hash_file,
+    DataError, Document, DocumentId, Drop, Reject, Summary,
+    account::{DROPPED_NAME, REJECTS_NAME, SCHEMA, SUMMARY_NAME, Tally, hash_file},
+    json_lines::json_lines,
     mds::{Dataset, ReaderOptions, Sample, Value},
     pack::{DOCUMENTS, HELD_OUT, TOKENS, TRAIN},
 };
@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{BufRead, BufReader, ErrorKind},
+    io::{BufReader, ErrorKind},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -66,6 +66,13 @@ pub struct Work {
     pub amount: Tally,
 }
 
+impl DocumentRecord {
+    pub(crate) fn of(document: &Document, tokens: Range<u64>) -> Self {
+        let Document { id, source, path, licence, language, text } = document.clone();
+        Self { id, source, path, licence, language, bytes: text.len() as u64, tokens }
+    }
+}
+
 impl DataFolder {
     /// Opens a folder, and checks that its account and its indices belong together.
     ///
@@ -83,10 +90,10 @@ impl DataFolder {
         let damaged = |reason| DataError::Damaged { path: path.clone(), reason };
         let summary: Summary =
             serde_json::from_slice(&text).map_err(|error| damaged(format!("is no account of a data set: {error}")))?;
-        if summary.schema != 1 {
-            return Err(damaged(format!("version {}, this program knows 1", summary.schema)));
+        if summary.schema != SCHEMA {
+            return Err(damaged(format!("version {}, this program knows {SCHEMA}: build it again", summary.schema)));
         }
-        for file in summary.files.iter().filter(|file| file.path != REJECTS_NAME) {
+        for file in summary.files.iter().filter(|file| ![REJECTS_NAME, DROPPED_NAME].contains(&file.path.as_str())) {
             check_file(folder, &file.path, file.bytes, &file.sha256)?;
         }
         let open = |name: &str| Dataset::open(&folder.join(name), ReaderOptions::default());
@@ -168,6 +175,13 @@ impl DataFolder {
     /// # Errors
     /// If their index is missing or contradicts itself.
     pub fn held_out(&self) -> Result<impl Iterator<Item = Result<Document, DataError>> + use<>, DataError> {
+        Ok(self.held_out_rows()?.map(|row| row.map(|(document, _)| document)))
+    }
+
+    /// The held-out documents and the numbers of their tokens.
+    pub(crate) fn held_out_rows(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Document, u64), DataError>> + use<>, DataError> {
         let dataset = match self.summary.held_out.documents {
             0 => None,
             _ => Some(Dataset::open(&self.folder.join(HELD_OUT), ReaderOptions::default())?),
@@ -176,14 +190,15 @@ impl DataFolder {
             (0..dataset.len()).map(move |number| {
                 let sample = dataset.get(number)?;
                 let fields = Fields { dataset: &dataset, number, sample: &sample };
-                Ok(Document {
+                let document = Document {
                     id: fields.id()?,
                     text: fields.text("text")?,
                     source: fields.text("source")?,
                     path: fields.text("path")?,
                     licence: fields.stated("licence")?,
                     language: fields.stated("language")?,
-                })
+                };
+                Ok((document, fields.number("tokens")?))
             })
         }))
     }
@@ -195,11 +210,17 @@ impl DataFolder {
     pub fn rejects(&self) -> Result<impl Iterator<Item = Result<Reject, DataError>> + use<>, DataError> {
         let path = self.folder.join(REJECTS_NAME);
         let file = File::open(&path).map_err(|error| DataError::reading(&path, error))?;
-        Ok(BufReader::new(file).lines().map(move |line| {
-            let line = line.map_err(|error| DataError::reading(&path, error))?;
-            serde_json::from_str(&line)
-                .map_err(|error| DataError::Damaged { path: path.clone(), reason: error.to_string() })
-        }))
+        Ok(json_lines(BufReader::new(file), path))
+    }
+
+    /// The documents that were dropped while building.
+    ///
+    /// # Errors
+    /// If the list is missing.
+    pub fn dropped(&self) -> Result<impl Iterator<Item = Result<Drop, DataError>> + use<>, DataError> {
+        let path = self.folder.join(DROPPED_NAME);
+        let file = File::open(&path).and_then(zstd::Decoder::new).map_err(|error| DataError::reading(&path, error))?;
+        Ok(json_lines(BufReader::new(file), path))
     }
 
     /// What was trained on by package or folder, with licences: the list that attribution needs.
@@ -243,7 +264,11 @@ impl DataFolder {
         Ok(low)
     }
 
-    fn document(&self, number: u64) -> Result<DocumentRecord, DataError> {
+    pub(crate) fn documents_stored(&self) -> u64 {
+        self.documents.len()
+    }
+
+    pub(crate) fn document(&self, number: u64) -> Result<DocumentRecord, DataError> {
         let sample = self.documents.get(number)?;
         let fields = Fields { dataset: &self.documents, number, sample: &sample };
         let (start, tokens) = (fields.number("start")?, fields.number("tokens")?);

@@ -1,7 +1,7 @@
 //! Documents become samples: their ids one after the other, cut every N tokens, the tail dropped (as LLM Foundry does).
 
 use crate::{
-    DataError, Recipe,
+    DataError, DocumentId, DocumentRecord, Recipe,
     documents::Document,
     mds::{Compression, Dtype, Encoding, NdArray, Value, Writer, WriterOptions},
 };
@@ -26,23 +26,15 @@ pub(crate) struct Packer {
 
 impl Packer {
     pub(crate) fn create(folder: &Path, recipe: &Recipe) -> Result<Self, DataError> {
-        let mut options = WriterOptions::new(vec![(TOKENS.into(), Encoding::tokens())]);
-        options.compression = recipe.compression()?;
-        options.hashes = recipe.hashes()?;
-        options.size_limit = Some(recipe.shard_bytes);
-        let samples = Writer::create(&folder.join(TRAIN), options)?;
-        let number = Encoding::Scalar(Dtype::UInt64);
-        let mut columns = origin_columns();
-        columns.extend(["bytes", "tokens", "start"].map(|name| (name.to_owned(), number.clone())));
-        let documents = Writer::create(&folder.join(DOCUMENTS), side_options(columns, recipe)?)?;
+        let samples = samples_writer(&folder.join(TRAIN), recipe)?;
+        let documents = documents_writer(folder, recipe)?;
         Ok(Self { length: recipe.sequence_length, pending: Vec::new(), samples, documents, tokens: 0 })
     }
 
     pub(crate) fn push(&mut self, document: &Document, ids: &[i32]) -> Result<(), DataError> {
-        let mut row = origin(document);
-        row.extend([document.text.len() as u64, ids.len() as u64, self.tokens].map(Value::UInt64));
-        self.documents.write(&row)?;
-        self.tokens += ids.len() as u64;
+        let tokens = self.tokens..self.tokens + ids.len() as u64;
+        self.tokens = tokens.end;
+        self.documents.write(&record_row(&DocumentRecord::of(document, tokens)))?;
         self.pending.extend_from_slice(ids);
         let mut chunks = self.pending.chunks_exact(self.length);
         for chunk in &mut chunks {
@@ -62,16 +54,41 @@ impl Packer {
     }
 }
 
+/// Writes samples of token ids.
+pub(crate) fn samples_writer(folder: &Path, recipe: &Recipe) -> Result<Writer, DataError> {
+    let mut options = WriterOptions::new(vec![(TOKENS.into(), Encoding::tokens())]);
+    options.compression = recipe.compression()?;
+    options.hashes = recipe.hashes()?;
+    options.size_limit = Some(recipe.shard_bytes);
+    Ok(Writer::create(folder, options)?)
+}
+
+/// Writes [`record_row`]s.
+pub(crate) fn documents_writer(folder: &Path, recipe: &Recipe) -> Result<Writer, DataError> {
+    let mut columns = origin_columns();
+    columns.extend(["bytes", "tokens", "start"].map(number_column));
+    Ok(Writer::create(&folder.join(DOCUMENTS), side_options(columns, recipe)?)?)
+}
+
+/// The row of a document that is trained on.
+pub(crate) fn record_row(document: &DocumentRecord) -> Vec<Value> {
+    let DocumentRecord { id, source, path, licence, language, bytes, tokens } = document;
+    let mut row = origin(id, source, path, licence, language);
+    row.extend([*bytes, tokens.end - tokens.start, tokens.start].map(Value::UInt64));
+    row
+}
+
 /// Writes the held-out documents as they are: evaluation needs their bytes.
 pub(crate) fn held_out_writer(folder: &Path, recipe: &Recipe) -> Result<Writer, DataError> {
     let mut columns = origin_columns();
-    columns.push(("text".into(), Encoding::Str));
+    columns.extend([("text".into(), Encoding::Str), number_column("tokens")]);
     Ok(Writer::create(&folder.join(HELD_OUT), side_options(columns, recipe)?)?)
 }
 
-pub(crate) fn held_out_row(document: Document) -> Vec<Value> {
-    let mut row = origin(&document);
-    row.push(Value::Str(document.text));
+pub(crate) fn held_out_row(document: Document, tokens: u64) -> Vec<Value> {
+    let Document { id, text, source, path, licence, language } = document;
+    let mut row = origin(&id, &source, &path, &licence, &language);
+    row.extend([Value::Str(text), Value::UInt64(tokens)]);
     row
 }
 
@@ -84,18 +101,22 @@ fn side_options(columns: Vec<(String, Encoding)>, recipe: &Recipe) -> Result<Wri
     Ok(options)
 }
 
+fn number_column(name: &str) -> (String, Encoding) {
+    (name.into(), Encoding::Scalar(Dtype::UInt64))
+}
+
 fn origin_columns() -> Vec<(String, Encoding)> {
     ["id", "source", "path", "licence", "language"].map(|name| (name.to_owned(), Encoding::Str)).into()
 }
 
 /// Values for [`origin_columns`]; what is not known is empty.
-fn origin(document: &Document) -> Vec<Value> {
+fn origin(
+    id: &DocumentId,
+    source: &str,
+    path: &str,
+    licence: &Option<String>,
+    language: &Option<String>,
+) -> Vec<Value> {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
-    vec![
-        Value::Str(document.id.to_string()),
-        Value::Str(document.source.clone()),
-        Value::Str(document.path.clone()),
-        Value::Str(or_empty(&document.licence)),
-        Value::Str(or_empty(&document.language)),
-    ]
+    [id.to_string(), source.into(), path.into(), or_empty(licence), or_empty(language)].map(Value::Str).into()
 }

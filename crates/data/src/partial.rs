@@ -1,9 +1,9 @@
-//! The folder of a build under way: `OUT.partial`, renamed to `OUT` when all is written.
+//! The folder of a build under way: `OUT.partial`, which becomes `OUT` when all is written.
 
 use crate::{DataError, mds::sync_folder};
 use std::{
     fs::{self, File, TryLockError},
-    io::ErrorKind,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -13,6 +13,8 @@ const MARKER: &str = "BUILDING";
 pub(crate) struct PartialFolder {
     out: PathBuf,
     partial: PathBuf,
+    /// Whether `out` may hold a data set, which is then replaced.
+    replace: bool,
     /// Holds the lock. `None` once the folder was renamed.
     marker: Option<File>,
 }
@@ -26,9 +28,16 @@ impl PartialFolder {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(source) => return Err(DataError::Write { path: out.into(), source }),
         }
-        let mut name = out.file_name().map_or_else(|| "data".into(), ToOwned::to_owned);
-        name.push(".partial");
-        let partial = out.with_file_name(name);
+        Self::beside(out, false)
+    }
+
+    /// What is in `out` stays until [`Self::complete`], and is gone then.
+    pub(crate) fn replacing(out: &Path) -> Result<Self, DataError> {
+        Self::beside(out, true)
+    }
+
+    fn beside(out: &Path, replace: bool) -> Result<Self, DataError> {
+        let partial = sibling(out, ".partial");
         let failed = |source| DataError::Write { path: partial.clone(), source };
         if partial.exists() && !partial.join(MARKER).exists() {
             // Not a folder of ours: nothing of it is touched unless it is empty.
@@ -43,7 +52,7 @@ impl PartialFolder {
             // A file system without locks: two builds at once are then up to the user.
             Err(TryLockError::Error(_)) => {}
         }
-        let folder = Self { out: out.into(), partial: partial.clone(), marker: Some(marker) };
+        let folder = Self { out: out.into(), partial: partial.clone(), replace, marker: Some(marker) };
         for entry in fs::read_dir(&partial).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if entry.file_name() == MARKER {
@@ -63,12 +72,20 @@ impl PartialFolder {
     /// Gives the folder its final name.
     pub(crate) fn complete(mut self) -> Result<(), DataError> {
         let complete = || {
-            if self.out.exists() {
-                fs::remove_dir(&self.out)?; // empty, or this fails
+            if self.replace && self.out.exists() {
+                // The marker makes the old one a folder that may be cleared, once it has the name of the partial one.
+                File::create(self.out.join(MARKER))?;
+                exchange(&self.partial, &self.out)?;
+                settle(&self.out)?;
+                fs::remove_dir_all(&self.partial)?;
+            } else {
+                if self.out.exists() {
+                    fs::remove_dir(&self.out)?; // empty, or this fails
+                }
+                fs::rename(&self.partial, &self.out)?;
+                // Only now, so that a build killed at any moment leaves a folder that the next one knows as unfinished.
+                settle(&self.out)?;
             }
-            fs::rename(&self.partial, &self.out)?;
-            // Only now, so that a build killed at any moment leaves a folder that the next one knows as unfinished.
-            fs::remove_file(self.out.join(MARKER))?;
             sync_folder(self.out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
         };
         complete().map_err(DataError::writing(&self.out))?;
@@ -84,4 +101,34 @@ impl Drop for PartialFolder {
             let _ = fs::remove_dir_all(&self.partial);
         }
     }
+}
+
+/// Takes the marker away from a folder that has its final name, and so is whole.
+pub(crate) fn settle(out: &Path) -> io::Result<()> {
+    match fs::remove_file(out.join(MARKER)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The path with something behind its name.
+pub(crate) fn sibling(out: &Path, suffix: &str) -> PathBuf {
+    let mut name = out.file_name().map_or_else(|| "data".into(), ToOwned::to_owned);
+    name.push(suffix);
+    out.with_file_name(name)
+}
+
+/// Two folders change names, at once where the system can: there is never a moment without `out`.
+fn exchange(new: &Path, out: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        if renameat_with(CWD, new, CWD, out, RenameFlags::EXCHANGE).is_ok() {
+            return Ok(());
+        }
+    }
+    let old = sibling(out, ".old");
+    fs::rename(out, &old)?;
+    fs::rename(new, out)?;
+    fs::rename(&old, new)
 }

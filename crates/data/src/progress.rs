@@ -18,8 +18,14 @@ pub struct Counts {
 /// What is being done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
-    /// All documents are looked through, to take an even sample of them.
+    /// Sources are read to their ends.
     #[default]
+    Read,
+    /// Documents are measured, and looked through for personal data and benchmarks.
+    Measure,
+    /// Near duplicates are searched for.
+    NearDuplicates,
+    /// All documents are looked through, to take an even sample of them.
     Survey,
     /// Documents are read, tokenised and written.
     Tokenise,

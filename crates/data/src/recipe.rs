@@ -2,16 +2,12 @@
 //! over the same documents gives the same bytes. Paths in it are relative to the working directory.
 
 use crate::{
-    DataError,
-    documents::is_jsonl,
+    DataError, Source,
+    documents::DocumentId,
     mds::{Compression, DEFAULT_SIZE_LIMIT, HashAlgorithm},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// What to build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +29,9 @@ pub struct Recipe {
     pub hashes: Vec<String>,
     /// Size of a shard in bytes.
     pub shard_bytes: u64,
+    /// Documents that are left out, by id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<DocumentId>,
     /// Where the documents come from, in this order: `[[source]]` tables in TOML.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
@@ -48,171 +47,9 @@ impl Default for Recipe {
             compression: None,
             hashes: vec![HashAlgorithm::Xxh3_64.to_string()],
             shard_bytes: DEFAULT_SIZE_LIMIT,
+            exclude: Vec::new(),
             sources: Vec::new(),
         }
-    }
-}
-
-/// A place that documents come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Source {
-    /// A tree of text files.
-    Tree(Tree),
-    /// JSON lines.
-    Jsonl(Jsonl),
-    /// The crates that cargo has unpacked on this machine.
-    CargoRegistry(CargoRegistry),
-}
-
-/// A folder of text files (source code, Markdown, plain text, each optionally .gz or .zst), or one such file.
-/// `.gitignore` and `.ignore` files in it are honoured, hidden files and links are skipped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tree {
-    /// The folder or file.
-    pub path: PathBuf,
-    /// Name in every account; the last part of the path unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Licence of all its documents.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licence: Option<String>,
-    /// Only files with these extensions (without the dot).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub extensions: Option<Vec<String>>,
-    /// Larger files are rejected.
-    #[serde(default = "Tree::default_max_file_bytes")]
-    pub max_file_bytes: u64,
-}
-
-/// A file of JSON lines, or a folder of them (`.jsonl`, `.ndjson`, each optionally .gz or .zst).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Jsonl {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// Name in every account; the last part of the path unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Licence of the documents whose row states none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licence: Option<String>,
-    /// Key of the text.
-    #[serde(default = "Jsonl::default_text_key")]
-    pub text_key: String,
-    /// Key of the licence.
-    #[serde(default = "Jsonl::default_licence_key")]
-    pub licence_key: String,
-    /// Key of the language.
-    #[serde(default = "Jsonl::default_language_key")]
-    pub language_key: String,
-    /// Longer rows are rejected.
-    #[serde(default = "Jsonl::default_max_row_bytes")]
-    pub max_row_bytes: u64,
-}
-
-/// Rust and Markdown files of the crates in cargo's registry. A crate without a readable licence is passed over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CargoRegistry {
-    /// Name in every account.
-    pub name: String,
-    /// Cargo's home; `CARGO_HOME` or `~/.cargo` unless given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cargo_home: Option<PathBuf>,
-    /// Extensions of the files that are read.
-    pub extensions: Vec<String>,
-    /// Larger files are rejected; they are generated as a rule.
-    pub max_file_bytes: u64,
-}
-
-impl Tree {
-    fn default_max_file_bytes() -> u64 {
-        16 << 20
-    }
-
-    /// A tree with the defaults.
-    #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, name: None, licence: None, extensions: None, max_file_bytes: Self::default_max_file_bytes() }
-    }
-}
-
-impl Jsonl {
-    fn default_text_key() -> String {
-        "text".into()
-    }
-
-    fn default_licence_key() -> String {
-        "license".into()
-    }
-
-    fn default_language_key() -> String {
-        "language".into()
-    }
-
-    fn default_max_row_bytes() -> u64 {
-        64 << 20
-    }
-
-    /// JSON lines with the defaults.
-    #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            name: None,
-            licence: None,
-            text_key: Self::default_text_key(),
-            licence_key: Self::default_licence_key(),
-            language_key: Self::default_language_key(),
-            max_row_bytes: Self::default_max_row_bytes(),
-        }
-    }
-}
-
-impl Default for CargoRegistry {
-    fn default() -> Self {
-        Self {
-            name: "cargo-registry".into(),
-            cargo_home: None,
-            extensions: vec!["rs".into(), "md".into()],
-            max_file_bytes: 1 << 20,
-        }
-    }
-}
-
-impl Source {
-    /// What a path most likely is: JSON lines if it is such a file, or a folder whose files are all such; else a tree.
-    ///
-    /// # Errors
-    /// If there is nothing at the path.
-    pub fn at(path: &Path) -> Result<Self, DataError> {
-        let failed = |error| DataError::reading(path, error);
-        let files: Vec<String> = if fs::metadata(path).map_err(failed)?.is_dir() {
-            let entries = fs::read_dir(path).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-            let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
-            names.filter(|name| !name.starts_with('.')).collect()
-        } else {
-            vec![path.to_string_lossy().into_owned()]
-        };
-        Ok(if !files.is_empty() && files.iter().all(|name| is_jsonl(name)) {
-            Self::Jsonl(Jsonl::new(path.into()))
-        } else {
-            Self::Tree(Tree::new(path.into()))
-        })
-    }
-
-    /// Name in every account.
-    #[must_use]
-    pub fn name(&self) -> String {
-        let (name, path) = match self {
-            Self::Tree(tree) => (&tree.name, &tree.path),
-            Self::Jsonl(jsonl) => (&jsonl.name, &jsonl.path),
-            Self::CargoRegistry(registry) => return registry.name.clone(),
-        };
-        let last = || path.file_name().map_or("documents".into(), |last| last.to_string_lossy().into_owned());
-        name.clone().unwrap_or_else(last)
     }
 }
 

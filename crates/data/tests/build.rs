@@ -3,8 +3,8 @@
 mod support;
 
 use moeworks_data::{
-    Corpus, Counts, DataError, DataFolder, Document, Encoder, Fault, Progress, Recipe, Side, Source, Stage, Tally,
-    Tree, build, mds::Dataset, mds::ReaderOptions,
+    Corpus, Counts, DataError, DataFolder, Document, DocumentId, Drop, Encoder, Fault, Progress, Recipe, Side, Source,
+    Stage, Tally, Target, Tree, build, mds::Dataset, mds::ReaderOptions,
 };
 use std::{
     collections::BTreeMap,
@@ -17,6 +17,14 @@ use support::{ByteEncoder, END, plant, plant_texts, recipe};
 
 fn side(recipe: &Recipe, side: Side) -> Vec<Document> {
     Corpus::open(recipe, &()).unwrap().documents(side).map(Result::unwrap).collect()
+}
+
+/// What lies in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -108,7 +116,8 @@ fn the_account_adds_up() {
     let out = folder.path().join("out");
     let summary = build(&recipe, &ByteEncoder, &out, &()).unwrap();
 
-    assert_eq!((summary.duplicates.documents, summary.duplicates.bytes), (1, 14));
+    let duplicates = summary.dropped_by("duplicate");
+    assert_eq!((duplicates.documents, duplicates.bytes), (1, 14));
     assert_eq!(summary.rejects, BTreeMap::from([("binary".to_owned(), 1)]));
     assert_eq!(summary.train.documents + summary.held_out.documents, 62);
     assert_eq!(summary.train.tokens, summary.train.bytes + summary.train.documents);
@@ -153,6 +162,76 @@ fn the_same_recipe_gives_the_same_bytes() {
     assert!(!built[0].contains_key("BUILDING"));
 }
 
+/// Counts the stages that a build goes through.
+fn stages(recipe: &Recipe, target: impl Into<Target>) -> Result<Vec<Stage>, DataError> {
+    let stages = std::sync::Mutex::new(Vec::new());
+    build(recipe, &ByteEncoder, target, &|counts: &Counts| {
+        stages.lock().unwrap().push(counts.stage);
+        ControlFlow::Continue(())
+    })?;
+    let mut stages = stages.into_inner().unwrap();
+    stages.dedup();
+    Ok(stages)
+}
+
+#[test]
+fn only_what_has_changed_is_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    plant_texts(&a, 30);
+    plant(&b, &[("x.txt", b"one text"), ("y.txt", b"another text")]);
+    let sources = vec![Source::at(&a).unwrap(), Source::at(&b).unwrap()];
+    let base = Recipe { sources, held_out: 0.0, ..recipe(&a) };
+    let out = folder.path().join("out");
+    let steps = || names(&folder.path().join("out.steps"));
+    assert_eq!(stages(&base, &out).unwrap(), [Stage::Read, Stage::Tokenise]);
+    let (first, made) = (contents(&out), steps());
+    assert_eq!(stages(&base, &out).unwrap(), [], "nothing has changed");
+
+    // Another tokenisation of the same documents replaces only when asked to, and reads nothing again.
+    let longer = Recipe { sequence_length: 64, ..base.clone() };
+    let replace = Target { replace: true, ..Target::from(&out) };
+    assert!(matches!(stages(&longer, &out), Err(DataError::NotEmpty { .. })));
+    assert_eq!(contents(&out), first);
+    assert_eq!(stages(&longer, replace.clone()).unwrap(), [Stage::Tokenise]);
+    assert_eq!(DataFolder::open(&out).unwrap().summary().sequence_length, 64);
+    assert_eq!(names(folder.path()), ["a", "b", "out", "out.steps"]);
+    assert_eq!(steps(), made);
+
+    // Of two sources only the changed one is read, and its old snapshot goes.
+    plant(&b, &[("y.txt", b"a third text")]);
+    assert_eq!(stages(&base, replace.clone()).unwrap(), [Stage::Read, Stage::Tokenise]);
+    let changed = steps();
+    assert_eq!((changed.len(), changed.iter().filter(|name| made.contains(name)).count()), (3, 2));
+    plant(&b, &[("y.txt", b"another text")]);
+    stages(&base, replace).unwrap();
+    assert_eq!(contents(&out), first);
+
+    // Whatever becomes of the folder of steps, the bytes are the same.
+    fs::remove_dir_all(folder.path().join("out.steps")).unwrap();
+    stages(&base, &folder.path().join("again")).unwrap();
+    assert_eq!(contents(&folder.path().join("again")), first);
+}
+
+#[test]
+fn excluded_and_dropped_documents_are_accounted_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let docs = folder.path().join("docs");
+    plant_texts(&docs, 30);
+    plant(&docs, &[("again.txt", b"text number 0 ")]);
+    let base = recipe(&docs);
+    let leave_out = DocumentId::of("text number 7 ");
+    let recipe = Recipe { exclude: vec![leave_out], held_out: 0.0, ..base };
+    let out = folder.path().join("out");
+    let summary = build(&recipe, &ByteEncoder, &out, &()).unwrap();
+    let data = DataFolder::open(&out).unwrap();
+    assert!(data.documents().all(|document| document.unwrap().id != leave_out));
+    let dropped: Vec<Drop> = data.dropped().unwrap().map(Result::unwrap).collect();
+    let lines: Vec<_> = dropped.iter().map(|drop| (drop.path.as_str(), drop.step.as_str())).collect();
+    assert_eq!(lines, [("d0/t0000.txt", "duplicate"), ("d1/t0007.txt", "excluded")]);
+    assert_eq!((summary.dropped_by("excluded").bytes, summary.dropped_by("duplicate").documents), (14, 1));
+}
+
 #[test]
 fn other_settings_do_not_move_documents_between_the_sides() {
     let folder = tempfile::tempdir().unwrap();
@@ -181,11 +260,12 @@ fn an_interrupted_build_leaves_nothing_and_progress_is_told() {
     plant_texts(&docs, 200);
     let recipe = Recipe { max_bytes: Some(6000), ..recipe(&docs) };
     let out = folder.path().join("out");
-    // Four calls while surveying 200 documents, then one for the batch.
-    for stop in [1, 3, 5] {
+    // One call while reading, four while surveying 200 documents, then one for the batch.
+    for (stop, left) in [(1, vec!["docs", "out.steps"]), (2, vec!["docs", "out.steps"]), (5, vec!["docs", "out.steps"])]
+    {
         let error = build(&recipe, &ByteEncoder, &out, &StopAt(AtomicU64::new(stop))).unwrap_err();
         assert!(error.fault() == Fault::Interrupted && error.to_string().contains("out"), "{error}");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(names(folder.path()), left);
     }
     let seen = std::sync::Mutex::new(Vec::new());
     let summary = build(&recipe, &ByteEncoder, &out, &|counts: &Counts| {
@@ -194,7 +274,7 @@ fn an_interrupted_build_leaves_nothing_and_progress_is_told() {
     })
     .unwrap();
     let seen = seen.into_inner().unwrap();
-    assert_eq!(seen[0].stage, Stage::Survey);
+    assert_eq!(seen[0].stage, Stage::Survey, "the documents had been read before");
     let last = seen.last().unwrap();
     assert_eq!((last.stage, Some(last.bytes)), (Stage::Tokenise, last.total_bytes));
     assert_eq!(last.tokens, summary.train.tokens + summary.held_out.tokens);
@@ -213,7 +293,8 @@ fn what_a_killed_build_left_is_cleared_but_nothing_else() {
     assert!(!folder.path().join("out.partial").exists());
     DataFolder::open(&out).unwrap().verify(|_| ()).unwrap();
 
-    let error = build(&recipe, &ByteEncoder, &out, &()).unwrap_err();
+    let other = Recipe { seed: 6, ..recipe.clone() };
+    let error = build(&other, &ByteEncoder, &out, &()).unwrap_err();
     assert!(matches!(error, DataError::NotEmpty { .. }) && error.fault() == Fault::CannotWrite, "{error}");
 
     plant(folder.path(), &[("mine.partial/thesis.txt", b"do not remove")]);
@@ -240,7 +321,7 @@ fn too_little_is_said_with_what_would_be_enough() {
     let fail = |recipe: &Recipe| {
         let error = build(recipe, &ByteEncoder, &out, &()).unwrap_err();
         assert_eq!(error.fault(), Fault::BadData);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "something was left behind");
+        assert_eq!(names(folder.path()), ["docs", "out.steps"], "something was left behind");
         error.to_string()
     };
     let base = recipe(&docs);
@@ -402,7 +483,9 @@ fn a_changed_folder_is_not_believed() {
     copy("same", &|_| ()).unwrap();
     let error = copy("no account", &|files| drop(files.remove("data.json"))).unwrap_err();
     assert!(error.fault() == Fault::MissingInput && error.to_string().contains("moeworks data build"), "{error}");
-    for name in ["train/index.json", "documents/index.json", "held-out/index.json", "rejects.jsonl"] {
+    for name in
+        ["train/index.json", "documents/index.json", "held-out/index.json", "rejects.jsonl", "dropped.jsonl.zst"]
+    {
         let error =
             copy(&format!("changed {}", name.replace('/', " ")), &|files| files.get_mut(name).unwrap().push(b' '));
         let error = error.unwrap_err();

@@ -282,7 +282,7 @@ fn the_same_text_comes_once_and_belongs_to_the_first_source() {
     let kept: Vec<_> =
         events.iter().filter_map(|event| if let Event::Kept(d, _) = event { Some(&d.path) } else { None }).collect();
     assert_eq!(kept, ["1.txt", "3.txt"]);
-    assert_eq!(events.iter().filter(|event| **event == Event::Duplicate { bytes: 4 }).count(), 2);
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::Dropped(drop) if drop.step == "duplicate")).count(), 2);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn a_limit_takes_an_even_sample_that_does_not_depend_on_the_order() {
                     bytes += document.text.len() as u64;
                     ids.push((document.id, document.path));
                 }
-                Event::LeftOut { bytes } => left_out += bytes,
+                Event::Dropped(drop) => left_out += drop.bytes,
                 other => panic!("{other:?}"),
             }
         }

@@ -161,8 +161,14 @@ pub struct Plan {
 pub enum Data {
     /// Builds tokenised shards from documents, by a recipe or from folders and files.
     Build(DataBuild),
-    /// What is in a folder of shards, and where it came from.
+    /// What is in a folder of shards.
     Show(DataShow),
+    /// Checks every size, offset and hash of a folder of shards.
+    Verify(DataVerify),
+    /// Where a token or a phrase came from, and where a document went.
+    Lineage(DataLineage),
+    /// Takes documents out of a folder of shards, rewriting only the shards that hold them.
+    Remove(DataRemove),
 }
 
 /// Flags of `data build`.
@@ -180,6 +186,12 @@ pub struct DataBuild {
     /// Folder to make.
     #[arg(long, short)]
     pub out: PathBuf,
+    /// Folder for the results of steps, so that only what has changed is done again; `OUT.steps` if not given.
+    #[arg(long, value_name = "FOLDER")]
+    pub steps: Option<PathBuf>,
+    /// Replaces a data set that another recipe or other documents made.
+    #[arg(long)]
+    pub replace: bool,
     /// `cl100k`, or a folder with a tokenizer.json.
     #[arg(long, default_value = "cl100k")]
     pub tokenizer: String,
@@ -205,15 +217,49 @@ pub struct DataShow {
     /// Shows one sample: its text and the documents it came from.
     #[arg(long)]
     pub sample: Option<u64>,
-    /// Names the document that a token of the training data came from.
-    #[arg(long)]
-    pub token: Option<u64>,
     /// Lists works and their licences.
     #[arg(long)]
     pub works: bool,
-    /// Checks every hash.
+    /// As JSON.
     #[arg(long)]
-    pub verify: bool,
+    pub json: bool,
+}
+
+/// Flags of `data verify`.
+#[derive(Debug, Args)]
+pub struct DataVerify {
+    /// A folder that `data build` made, or any folder of MDS shards.
+    pub folder: PathBuf,
+}
+
+/// Flags of `data lineage`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub struct DataLineage {
+    /// A folder that `data build` made.
+    pub folder: PathBuf,
+    /// Names the document that a token of the training data came from, by its number from 0.
+    #[arg(long, group = "what")]
+    pub token: Option<u64>,
+    /// Finds the documents in which this text stands.
+    #[arg(long, group = "what")]
+    pub phrase: Option<String>,
+    /// Says what became of a document, by its id: its samples and shards, or why it was dropped.
+    #[arg(long, group = "what", value_name = "ID")]
+    pub document: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `data remove`.
+#[derive(Debug, Args)]
+pub struct DataRemove {
+    /// A folder that `data build` made.
+    pub folder: PathBuf,
+    /// Ids of the documents.
+    #[arg(required = true, value_name = "ID")]
+    pub documents: Vec<String>,
     /// As JSON.
     #[arg(long)]
     pub json: bool,

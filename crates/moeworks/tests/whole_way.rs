@@ -85,8 +85,8 @@ fn quickstart_makes_a_model_that_answers_and_the_same_one_again() {
     assert_eq!(listed.as_array().unwrap().len(), 2);
     let shown = json(&run(folder, "runs show a --json").stdout);
     assert_eq!((shown["step"].as_u64(), shown["state"].as_str()), (Some(5), Some("finished")));
-    assert_eq!(json(&run(folder, "data show runs/a/data --json").stdout)["schema"], 1);
-    run(folder, "data show runs/a/data --verify");
+    assert_eq!(json(&run(folder, "data show runs/a/data --json").stdout)["schema"], 2);
+    run(folder, "data verify runs/a/data");
     run(folder, "data show runs/a/data --sample 0");
 }
 

@@ -1,135 +1,121 @@
 //! JSON lines: one object a row, its text under one key. A bad row is rejected with its number, the others go on.
 
-use super::{Document, DocumentId, Found, Reason, Reject, Stream, compressed, tree::relative};
-use crate::{DataError, recipe::Jsonl};
-use ignore::WalkBuilder;
+use super::{
+    Reason, Step, Steps, Stream,
+    ahead::Ahead,
+    compressed,
+    files::{FileStamp, Readable, Root},
+    format::Format,
+    rows::{self, Fields, Place, rejected},
+};
+use crate::{DataError, Jsonl};
 use serde_json::{Map, Value};
 use std::{
-    fs,
     io::{self, BufRead},
-    path::{Path, PathBuf},
+    sync::Arc,
 };
 
-/// Whether a file's name says that it holds JSON lines.
-pub(crate) fn is_jsonl(name: &str) -> bool {
-    let name = compressed::inner_name(name).unwrap_or(name);
-    name.ends_with(".jsonl") || name.ends_with(".ndjson")
-}
-
 pub(super) fn open(source: String, jsonl: &Jsonl) -> Result<Stream, DataError> {
-    let metadata = fs::metadata(&jsonl.path).map_err(|error| DataError::reading(&jsonl.path, error))?;
-    let files = if metadata.is_dir() { list(&jsonl.path)? } else { vec![jsonl.path.clone()] };
-    if files.is_empty() {
-        return Err(DataError::Missing {
-            path: jsonl.path.clone(),
-            fix: "it holds no .jsonl or .ndjson file (plain, .gz or .zst); for other texts use kind = \"tree\"".into(),
-        });
-    }
+    let (root, files) = list(&source, jsonl)?;
+    let (source, limit): (Arc<str>, u64) = (source.into(), jsonl.max_row_bytes);
+    let rows = root.bring(files).flat_map(move |step| -> Steps<Row> {
+        match step {
+            Step::Work(file) => Box::new(Rows::open(source.clone(), limit, file)),
+            Step::Done(found) => Box::new(std::iter::once(Step::Done(found))),
+        }
+    });
     let jsonl = jsonl.clone();
-    Ok(Box::new(files.into_iter().flat_map(move |file| Rows::open(source.clone(), jsonl.clone(), &file))))
+    Ok(Box::new(Ahead::new(rows, weight, move |row: Row| row.place.found(fields(&jsonl, &row.bytes)))))
 }
 
-/// The files of a folder in the order of their names.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut files = Vec::new();
-    for entry in WalkBuilder::new(folder).standard_filters(false).hidden(true).sort_by_file_name(Ord::cmp).build() {
-        let entry = entry.map_err(|error| DataError::reading(folder, io::Error::other(error)))?;
-        if entry.path().is_file() && is_jsonl(&entry.file_name().to_string_lossy()) {
-            files.push(entry.into_path());
-        }
-    }
-    Ok(files)
+pub(super) fn list(source: &str, jsonl: &Jsonl) -> Result<(Root, Steps<FileStamp>), DataError> {
+    rows::list(source, &jsonl.path, Format::Jsonl)
+}
+
+/// A row that is to be parsed.
+struct Row {
+    place: Place,
+    bytes: Vec<u8>,
+}
+
+fn weight(step: &Step<Row>) -> u64 {
+    if let Step::Work(row) = step { row.bytes.len() as u64 } else { 0 }
 }
 
 /// The rows of one file.
 struct Rows {
-    source: String,
-    options: Jsonl,
-    path: String,
+    /// The row that was read last.
+    place: Place,
+    limit: u64,
     reader: Result<Box<dyn BufRead + Send>, Option<io::Error>>,
-    row: u64,
 }
 
 impl Rows {
-    fn open(source: String, options: Jsonl, file: &Path) -> Self {
-        let path = relative(file, &options.path);
-        Self { source, options, path, reader: compressed::open(file).map_err(Some), row: 0 }
-    }
-
-    fn reject(&self, row: Option<u64>, reason: Reason) -> Found {
-        Found::Reject(Reject { source: self.source.clone(), path: self.path.clone(), row, reason })
-    }
-
-    fn parse(&self, row: &[u8]) -> Result<Document, Reason> {
-        let row =
-            std::str::from_utf8(row).map_err(|error| Reason::InvalidUtf8 { offset: error.valid_up_to() as u64 })?;
-        let row = row.strip_prefix('\u{feff}').unwrap_or(row);
-        let mut row: Map<String, Value> =
-            serde_json::from_str(row).map_err(|error| Reason::InvalidJson { detail: error.to_string() })?;
-        let key = &self.options.text_key;
-        let text = match row.remove(key) {
-            Some(Value::String(text)) => text,
-            Some(other) => return Err(Reason::NoText { detail: format!("{key:?} holds {}", kind(&other)) }),
-            None => {
-                let keys: Vec<_> = row.keys().take(8).map(String::as_str).collect();
-                return Err(Reason::NoText { detail: format!("no key {key:?} among {}", keys.join(", ")) });
-            }
-        };
-        if text.trim().is_empty() {
-            return Err(Reason::Empty);
-        }
-        let mut take = |key: &str| match row.remove(key) {
-            Some(Value::String(text)) if !text.is_empty() => Some(text),
-            Some(Value::Array(list)) if !list.is_empty() => {
-                list.iter().map(|item| item.as_str()).collect::<Option<Vec<_>>>().map(|list| list.join(", "))
-            }
-            _ => None,
-        };
-        Ok(Document {
-            id: DocumentId::of(&text),
-            licence: take(&self.options.licence_key).or_else(|| self.options.licence.clone()),
-            language: take(&self.options.language_key),
-            text,
-            source: self.source.clone(),
-            path: format!("{}#{}", self.path, self.row),
-        })
+    fn open(source: Arc<str>, limit: u64, file: Readable) -> Self {
+        let place = Place { source, path: file.stamp.path.into(), row: Some(0) };
+        let reader = file.content.open().and_then(|file| compressed::open(&place.path, file)).map_err(Some);
+        Self { place, limit, reader }
     }
 }
 
 impl Iterator for Rows {
-    type Item = Found;
+    type Item = Step<Row>;
 
-    fn next(&mut self) -> Option<Found> {
+    fn next(&mut self) -> Option<Step<Row>> {
         loop {
-            let limit = self.options.max_row_bytes;
-            let mut row = Vec::new();
+            let mut bytes = Vec::new();
             let read = match &mut self.reader {
-                Ok(reader) => read_row(reader, limit, &mut row),
+                Ok(reader) => read_row(reader, self.limit, &mut bytes),
                 // Said once; then the file is over.
                 Err(error) => Err(error.take()?),
             };
+            let rows = self.place.row.unwrap_or(0);
             let length = match read {
                 Ok(0) => return None,
                 Ok(length) => length,
                 Err(error) => {
                     self.reader = Err(None);
-                    let detail = format!("{error} (after {} rows)", self.row);
-                    return Some(self.reject(None, Reason::Unreadable { detail }));
+                    let detail = format!("{error} (after {rows} rows)");
+                    return Some(rejected(&Place { row: None, ..self.place.clone() }, Reason::Unreadable { detail }));
                 }
             };
-            self.row += 1;
-            if length > limit {
-                return Some(self.reject(Some(self.row), Reason::TooLarge { limit }));
+            self.place.row = Some(rows + 1);
+            if length > self.limit {
+                return Some(rejected(&self.place, Reason::TooLarge { limit: self.limit }));
             }
-            if row.trim_ascii().is_empty() {
-                continue;
+            if !bytes.trim_ascii().is_empty() {
+                return Some(Step::Work(Row { place: self.place.clone(), bytes }));
             }
-            return Some(match self.parse(&row) {
-                Ok(document) => Found::Document(document),
-                Err(reason) => self.reject(Some(self.row), reason),
-            });
         }
     }
+}
+
+fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
+    let row = std::str::from_utf8(row).map_err(|error| Reason::InvalidUtf8 { offset: error.valid_up_to() as u64 })?;
+    let row = row.strip_prefix('\u{feff}').unwrap_or(row);
+    let mut row: Map<String, Value> =
+        serde_json::from_str(row).map_err(|error| Reason::InvalidJson { detail: error.to_string() })?;
+    let key = &options.text_key;
+    let text = match row.remove(key) {
+        Some(Value::String(text)) => text,
+        Some(other) => return Err(Reason::NoText { detail: format!("{key:?} holds {}", kind(&other)) }),
+        None => {
+            let keys: Vec<_> = row.keys().take(8).map(String::as_str).collect();
+            return Err(Reason::NoText { detail: format!("no key {key:?} among {}", keys.join(", ")) });
+        }
+    };
+    let mut take = |key: &str| match row.remove(key) {
+        Some(Value::String(text)) if !text.is_empty() => Some(text),
+        Some(Value::Array(list)) if !list.is_empty() => {
+            list.iter().map(|item| item.as_str()).collect::<Option<Vec<_>>>().map(|list| list.join(", "))
+        }
+        _ => None,
+    };
+    Ok(Fields {
+        licence: take(&options.licence_key).or_else(|| options.licence.clone()),
+        language: take(&options.language_key),
+        text,
+    })
 }
 
 fn kind(value: &Value) -> &'static str {

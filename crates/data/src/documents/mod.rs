@@ -3,18 +3,27 @@
 //! Every source is a stream of [`Found`]: documents, and the things that could have been documents but are not, each
 //! with its reason. A source never stops because one file or row is bad.
 
+mod ahead;
 mod compressed;
+mod files;
+mod format;
 mod id;
 mod jsonl;
 mod language;
+mod licence;
+mod parquet;
 mod registry;
 mod reject;
+#[cfg(feature = "remote")]
+mod remote;
+mod rows;
 mod text_file;
 mod tree;
 
-use crate::{DataError, recipe::Source};
+use crate::{DataError, Source};
+pub use files::{FileStamp, Version};
+pub(crate) use format::{Format, format_of_all};
 pub use id::DocumentId;
-pub(crate) use jsonl::is_jsonl;
 pub use reject::{Reason, Reject};
 
 /// One document.
@@ -49,10 +58,28 @@ pub enum Found {
     Reject(Reject),
 }
 
-/// A source under way.
-pub type Stream = Box<dyn Iterator<Item = Found> + Send>;
+/// A source under way. An error ends it: an object store does not answer, or files change while they are read.
+pub type Stream = Box<dyn Iterator<Item = Result<Found, DataError>> + Send>;
 
-/// Opens a source. Its order is the same on every machine that holds the same files.
+/// What a source comes to next: something to be worked on, or what is already known.
+enum Step<T> {
+    Work(T),
+    Done(Result<Found, DataError>),
+}
+
+type Steps<T> = Box<dyn Iterator<Item = Step<T>> + Send>;
+
+impl<T> Step<T> {
+    fn then<U>(self, work: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Self::Work(thing) => Step::Work(work(thing)),
+            Self::Done(found) => Step::Done(found),
+        }
+    }
+}
+
+/// Opens a source. Its order is the same on every machine that holds the same files. Documents are decoded and hashed
+/// in rayon's pool, some ahead of the one that is asked for.
 ///
 /// # Errors
 /// If the place it names does not exist or holds nothing of the kind.
@@ -61,6 +88,29 @@ pub fn open(source: &Source) -> Result<Stream, DataError> {
     match source {
         Source::Tree(tree) => tree::open(name, tree),
         Source::Jsonl(jsonl) => jsonl::open(name, jsonl),
+        Source::Parquet(parquet) => parquet::open(name, parquet),
         Source::CargoRegistry(registry) => registry::open(name, registry),
     }
+}
+
+/// Every file that [`open`] would read, in that order, without reading any: documents and, where licences come from
+/// files, those. Two equal lists promise equal documents. Of what the file system does not give, nothing is listed.
+///
+/// # Errors
+/// As [`open`].
+pub fn stamp(source: &Source) -> Result<Vec<FileStamp>, DataError> {
+    let name = source.name();
+    let steps = match source {
+        Source::Tree(tree) => tree::list(name, tree)?,
+        Source::Jsonl(jsonl) => jsonl::list(&name, jsonl)?.1,
+        Source::Parquet(parquet) => parquet::list(&name, parquet)?.1,
+        Source::CargoRegistry(registry) => registry::list(name, registry)?,
+    };
+    steps
+        .filter_map(|step| match step {
+            Step::Work(stamp) => Some(Ok(stamp)),
+            Step::Done(Err(error)) => Some(Err(error)),
+            Step::Done(Ok(_)) => None,
+        })
+        .collect()
 }

@@ -1,13 +1,19 @@
 //! The sources of the crates that cargo has unpacked on this machine: real code, with a licence stated by its author.
 
-use super::{Found, Reason, Reject, Stream, tree::Walk};
-use crate::{DataError, recipe::CargoRegistry};
+use super::{
+    Found, Reason, Reject, Step, Steps, Stream,
+    files::{FileStamp, Root},
+    tree::{self, Text, Texts},
+};
+use crate::{CargoRegistry, DataError};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    env, fs, io,
+    env, fs, io, iter,
     path::{Path, PathBuf},
 };
+
+const MANIFEST: &str = "Cargo.toml";
 
 #[derive(Deserialize)]
 struct Manifest {
@@ -27,18 +33,39 @@ struct Crate {
     name: String,
     /// `NAME-VERSION`.
     folder: String,
-    path: PathBuf,
+    /// Where that folder lies.
+    root: Root,
     licence: Result<String, String>,
 }
 
 pub(super) fn open(source: String, registry: &CargoRegistry) -> Result<Stream, DataError> {
+    let (crates, registry) = (crates(registry)?, registry.clone());
+    Ok(tree::read_all(Box::new(crates.into_iter().flat_map(move |krate| texts(krate, &source, &registry)))))
+}
+
+/// Each crate's manifest, because it states the licence, and then the files that are read. The manifests themselves
+/// have been read by then: the names in them are the order.
+pub(super) fn list(source: String, registry: &CargoRegistry) -> Result<Steps<FileStamp>, DataError> {
+    let (crates, registry) = (crates(registry)?, registry.clone());
+    Ok(Box::new(crates.into_iter().flat_map(move |krate| {
+        let texts = krate.texts(&source, &registry);
+        let manifest = format!("{}/{MANIFEST}", krate.folder);
+        let files = texts.selection(Box::new(move |path| path == manifest));
+        let manifest = flatten(krate.root.list(files));
+        manifest.chain(krate.licence.is_ok().then(|| flatten(texts.list(&krate.root))).into_iter().flatten())
+    })))
+}
+
+fn flatten<T: Send + 'static>(steps: Result<Steps<T>, DataError>) -> Steps<T> {
+    steps.unwrap_or_else(|error| Box::new(iter::once(Step::Done(Err(error)))))
+}
+
+fn crates(registry: &CargoRegistry) -> Result<Vec<Crate>, DataError> {
     let home = match &registry.cargo_home {
         Some(home) => home.clone(),
         None => cargo_home()?,
     };
-    let crates = list(&home.join("registry").join("src"))?;
-    let registry = registry.clone();
-    Ok(Box::new(crates.into_iter().flat_map(move |krate| read(krate, &source, &registry))))
+    unpacked(&home.join("registry").join("src"))
 }
 
 fn cargo_home() -> Result<PathBuf, DataError> {
@@ -51,7 +78,7 @@ fn cargo_home() -> Result<PathBuf, DataError> {
 
 /// All crates, sorted by name and then version. The folders of the several registries have names that depend on the
 /// machine; they leave no trace. A crate that several of them hold is taken once.
-fn list(sources: &Path) -> Result<Vec<Crate>, DataError> {
+fn unpacked(sources: &Path) -> Result<Vec<Crate>, DataError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => DataError::Missing {
             path: sources.into(),
@@ -66,26 +93,25 @@ fn list(sources: &Path) -> Result<Vec<Crate>, DataError> {
         for entry in fs::read_dir(index.path()).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if entry.path().is_dir() {
-                folders.entry(entry.file_name().to_string_lossy().into_owned()).or_insert_with(|| entry.path());
+                folders.entry(entry.file_name().to_string_lossy().into_owned()).or_insert_with(|| index.path());
             }
         }
     }
-    let mut crates: Vec<Crate> = folders.into_iter().map(|(folder, path)| inspect(folder, path)).collect();
+    let mut crates: Vec<Crate> = folders.into_iter().map(|(folder, root)| inspect(folder, root)).collect();
     crates.sort_by(|a, b| (&a.name, &a.folder).cmp(&(&b.name, &b.folder)));
     Ok(crates)
 }
 
-fn inspect(folder: String, path: PathBuf) -> Crate {
-    let manifest = fs::read_to_string(path.join("Cargo.toml"))
-        .map_err(|error| format!("Cargo.toml: {error}"))
-        .and_then(|text| toml::from_str::<Manifest>(&text).map_err(|error| format!("Cargo.toml: {}", error.message())));
-    match manifest {
-        Ok(Manifest { package }) => {
-            let licence = licence(&package, &path);
-            Crate { name: package.name, folder, path, licence }
-        }
-        Err(detail) => Crate { name: folder.clone(), folder, path, licence: Err(detail) },
-    }
+fn inspect(folder: String, root: PathBuf) -> Crate {
+    let path = root.join(&folder);
+    let manifest = fs::read_to_string(path.join(MANIFEST))
+        .map_err(|error| format!("{MANIFEST}: {error}"))
+        .and_then(|text| toml::from_str::<Manifest>(&text).map_err(|error| format!("{MANIFEST}: {}", error.message())));
+    let (name, licence) = match manifest {
+        Ok(Manifest { package }) => (package.name.clone(), licence(&package, &path)),
+        Err(detail) => (folder.clone(), Err(detail)),
+    };
+    Crate { name, folder, root: Root::Local(root), licence }
 }
 
 /// `license` as it stands (the old "/" is an OR, says the Cargo book), else a reference to the `license-file`.
@@ -100,25 +126,28 @@ fn licence(package: &Package, path: &Path) -> Result<String, String> {
     }
 }
 
-fn read(krate: Crate, source: &str, registry: &CargoRegistry) -> Box<dyn Iterator<Item = Found> + Send> {
+fn texts(krate: Crate, source: &str, registry: &CargoRegistry) -> Steps<Text> {
+    let texts = krate.texts(source, registry);
     match krate.licence {
-        Ok(licence) => Box::new(
-            Walk {
-                source: source.into(),
-                root: krate.path,
-                below: krate.folder + "/",
-                licence: Some(licence),
-                extensions: Some(registry.extensions.iter().cloned().collect()),
-                limit: registry.max_file_bytes,
-                respect_ignore_files: false,
-            }
-            .start(),
-        ),
-        Err(detail) => Box::new(std::iter::once(Found::Reject(Reject {
+        Ok(_) => flatten(texts.files(&krate.root)),
+        Err(detail) => {
+            let reason = Reason::NoLicence { detail };
+            let reject = Reject { source: source.into(), path: krate.folder, row: None, reason };
+            Box::new(iter::once(Step::Done(Ok(Found::Reject(reject)))))
+        }
+    }
+}
+
+impl Crate {
+    fn texts(&self, source: &str, registry: &CargoRegistry) -> Texts {
+        Texts {
             source: source.into(),
-            path: krate.folder,
-            row: None,
-            reason: Reason::NoLicence { detail },
-        }))),
+            folder: self.folder.clone(),
+            licence: self.licence.clone().ok(),
+            detect_licence: false,
+            extensions: Some(registry.extensions.iter().cloned().collect()),
+            limit: registry.max_file_bytes,
+            respect_ignore_files: false,
+        }
     }
 }

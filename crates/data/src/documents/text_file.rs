@@ -4,23 +4,26 @@ use super::{Reason, compressed};
 use std::{
     fs::File,
     io::{self, Read},
-    path::Path,
 };
 
-/// Reads a file of at most `limit` bytes (after decompression) as UTF-8 text; a byte order mark is taken off.
-pub(super) fn read(path: &Path, limit: u64) -> Result<String, Reason> {
-    let unreadable = |error: io::Error| Reason::Unreadable { detail: error.to_string() };
-    let is_compressed = path.file_name().and_then(|name| compressed::inner_name(name.to_str()?)).is_some();
-    if !is_compressed && File::open(path).and_then(|file| file.metadata()).map_err(unreadable)?.len() > limit {
-        return Err(Reason::TooLarge { limit });
-    }
+/// Reads a file with this name, of at most `limit` bytes after decompression, as UTF-8 text; a byte order mark is taken
+/// off.
+pub(super) fn read(name: &str, mut file: File, limit: u64) -> Result<String, Reason> {
     let mut bytes = Vec::new();
     let beyond = limit.saturating_add(1);
-    compressed::open(path).map_err(unreadable)?.take(beyond).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > limit {
-        return Err(Reason::TooLarge { limit });
-    }
-    decode(bytes)
+    let length = if compressed::inner_name(name).is_some() {
+        compressed::open(name, file).and_then(|content| content.take(beyond).read_to_end(&mut bytes))
+    } else {
+        // Read at once, with no more memory than it needs; and one that grows meanwhile stays within the limit.
+        file.metadata().map(|metadata| bytes.reserve_exact(metadata.len().min(limit) as usize + 1)).and_then(|()| {
+            file.by_ref().take(beyond).read_to_end(&mut bytes)
+        })
+    };
+    if length.map_err(unreadable)? as u64 > limit { Err(Reason::TooLarge { limit }) } else { decode(bytes) }
+}
+
+pub(super) fn unreadable(error: io::Error) -> Reason {
+    Reason::Unreadable { detail: error.to_string() }
 }
 
 fn decode(bytes: Vec<u8>) -> Result<String, Reason> {

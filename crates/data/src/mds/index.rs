@@ -1,6 +1,11 @@
 //! `index.json`: which shards there are, what is in their columns, how long they are and what they hash to.
 
-use super::{Compression, MdsError, framing::Column};
+use super::{
+    Compression, MdsError,
+    file::{replace_file, sync_folder},
+    framing::Column,
+    python_json,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -88,6 +93,18 @@ impl Index {
             }
         }
         Ok((index, bytes))
+    }
+
+    /// Writes `index.json` into a folder whose shards are all there.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), MdsError> {
+        let path = folder.join(INDEX_NAME);
+        let text = python_json::to_string(self).map_err(|error| MdsError::Options(error.to_string()))?;
+        replace_file(&path, text.as_bytes())
+            .and_then(|()| sync_folder(folder))
+            .map_err(|source| MdsError::Write { path, source })
     }
 }
 

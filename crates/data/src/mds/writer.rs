@@ -1,8 +1,8 @@
 //! Writing shards: samples are collected until a shard is full, every file appears whole or not at all, the index last.
 
 use super::{
-    Compression, Encoding, FileInfo, HashAlgorithm, INDEX_NAME, Index, MdsError, ShardInfo, Value,
-    file::{replace_file, sync_folder},
+    Compression, Encoding, FileInfo, HashAlgorithm, Index, MdsError, ShardInfo, Value,
+    file::replace_file,
     framing::{self, Column},
     index::repeated,
     python_json,
@@ -175,11 +175,7 @@ impl Writer {
             self.flush()?;
         }
         let index = Index { shards: self.shards, version: 2 };
-        let path = self.folder.join(INDEX_NAME);
-        let text = python_json::to_string(&index).map_err(|error| MdsError::Options(error.to_string()))?;
-        replace_file(&path, text.as_bytes())
-            .and_then(|()| sync_folder(&self.folder))
-            .map_err(|source| MdsError::Write { path, source })?;
+        index.write(&self.folder)?;
         Ok(index)
     }
 

@@ -59,7 +59,7 @@ pub(crate) fn plant(folder: &Path, files: &[(&str, &[u8])]) {
 pub(crate) fn read(source: &Source) -> Result<(Vec<Document>, Vec<Reject>), DataError> {
     let (mut found, mut rejects) = (Vec::new(), Vec::new());
     for item in documents::open(source)? {
-        match item {
+        match item? {
             documents::Found::Document(document) => found.push(document),
             documents::Found::Reject(reject) => rejects.push(reject),
         }

@@ -20,11 +20,9 @@ pub fn open(name: &str) -> Result<Tokenizer> {
     }
 }
 
-/// Trains a tokenizer on the training side of a recipe's documents.
-pub fn train(recipe: &Recipe, vocab_size: usize, quiet: bool) -> Result<Tokenizer> {
+/// Trains a tokenizer on the training side of a corpus.
+pub fn train(corpus: &Corpus<'_>, vocab_size: usize, quiet: bool) -> Result<Tokenizer> {
     let stop = interrupt::catch();
-    let go_on = |_: &_| if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let corpus = Corpus::open(recipe, &go_on)?;
     let mut bar = Progress::new(corpus.total_bytes().unwrap_or(0), "{bar:30} {percent:>3}%  {msg}", quiet);
     // The first fault of the documents ends the list, and is told afterwards.
     let mut fault = None;
@@ -56,7 +54,9 @@ pub fn train(recipe: &Recipe, vocab_size: usize, quiet: bool) -> Result<Tokenize
 fn train_command(flags: &TokenizerTrain, quiet: bool) -> Result<()> {
     let sources = flags.documents.iter().map(|p| Source::at(p)).collect::<Result<_, _>>()?;
     let recipe = Recipe { sources, held_out: 0.0, max_bytes: Some(flags.max_bytes), ..Recipe::default() };
-    let tokenizer = train(&recipe, flags.vocab_size, quiet)?;
+    let stop = interrupt::catch();
+    let go_on = |_: &_| if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let tokenizer = train(&Corpus::open(&recipe, &go_on)?, flags.vocab_size, quiet)?;
     std::fs::create_dir_all(&flags.out).map_err(|e| exit::io_at(&flags.out, e))?;
     tokenizer.save(&flags.out)?;
     if !quiet {

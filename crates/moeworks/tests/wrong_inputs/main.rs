@@ -126,7 +126,7 @@ const CASES: &[Case] = &[
     ),
     (
         "a shard with a flipped byte",
-        |s| s.flip("data/train/shard.00000.mds", 4000).args("data show data --verify"),
+        |s| s.flip("data/train/shard.00000.mds", 4000).args("data verify data"),
         65,
         &["shard.00000.mds", "xxh3_64", "restore"],
     ),
@@ -298,7 +298,7 @@ fn what_failed_leaves_nothing_half_made() {
     assert!(!scene.path("out").exists());
     // With room again the same command succeeds, whatever the failed one left.
     scene.args("data build --documents documents --tokenizer tokenizer --held-out 0.1 -o out").must_run();
-    scene.args("data show out --verify").must_run();
+    scene.args("data verify out").must_run();
 }
 
 impl Scene<'_> {

@@ -17,8 +17,16 @@ const WORKS: usize = 2500;
 
 pub(super) fn section(account: &DataAccount) -> Markup {
     let summary = &account.summary;
-    let left_out =
-        [("repeated another", summary.duplicates), ("were beyond the limit of the recipe", summary.left_out)];
+    // The name of a step, and what it says of the documents it dropped; others are said by their names.
+    let words = |step: &str| match step {
+        "duplicate" => "repeated another".to_owned(),
+        "near-duplicate" => "nearly repeated another".to_owned(),
+        "filter" => "did not pass the filters".to_owned(),
+        "contamination" => "held parts of benchmarks".to_owned(),
+        "sample" => "were beyond the limit of the recipe".to_owned(),
+        "removed" => "were removed on request".to_owned(),
+        other => format!("were dropped ({other})"),
+    };
     html! {
         section #data {
             h2 { "Data" }
@@ -30,8 +38,9 @@ pub(super) fn section(account: &DataAccount) -> Markup {
                     " Held out, and never trained on: " (counted(summary.held_out.documents, "document")) ", "
                     (bytes(summary.held_out.bytes)) "."
                 }
-                @for (why, dropped) in left_out.iter().filter(|(_, dropped)| dropped.documents > 0) {
-                    " " (counted(dropped.documents, "document")) " (" (bytes(dropped.bytes)) ") " (why) "."
+                @for step in summary.dropped.keys() {
+                    @let dropped = summary.dropped_by(step);
+                    " " (counted(dropped.documents, "document")) " (" (bytes(dropped.bytes)) ") " (visible(&words(step))) "."
                 }
             }
             (table("Sources", "Source", &summary.sources))

@@ -348,8 +348,11 @@ fn account() -> DataAccount {
         sources: [("registry".to_owned(), sides(100))].into(),
         licences: (0..60).map(|number| (format!("LicenseRef-{number}"), sides(number))).collect(),
         languages: [("Rust".to_owned(), sides(100))].into(),
-        duplicates: Dropped { documents: 7, bytes: 7000 },
-        left_out: Dropped::default(),
+        dropped: [(
+            "duplicate".to_owned(),
+            [("the same text".to_owned(), Dropped { documents: 7, bytes: 7000 })].into(),
+        )]
+        .into(),
         rejects: [("not-utf-8".to_owned(), 2)].into(),
         recipe: Recipe::default(),
         files: Vec::new(),

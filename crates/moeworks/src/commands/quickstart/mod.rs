@@ -51,7 +51,7 @@ pub fn run(flags: &Quickstart, quiet: bool) -> Result<ExitCode> {
             show::bytes(s.train.bytes),
             show::count(s.train.tokens),
             s.held_out.documents,
-            s.duplicates.documents,
+            s.dropped_by("duplicate").documents + s.dropped_by("near-duplicate").documents,
             s.licences.len()
         );
     }

@@ -4,7 +4,7 @@ use super::LENGTH;
 use crate::cli::Quickstart;
 use crate::commands::{data, tokenizer};
 use anyhow::Result;
-use moeworks_data::{CargoRegistry, Corpus, Recipe, Side, Source};
+use moeworks_data::{CargoRegistry, Corpus, Recipe, SUMMARY_NAME, Side, Source, Target};
 use std::path::Path;
 
 /// Text for a minute of training: a little more than small models see in one on two cores.
@@ -19,7 +19,7 @@ const FILE_BYTES: u64 = 64 << 10;
 
 /// Builds the data folder, unless an earlier attempt has.
 pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
-    if out.join("data.json").exists() && out.join("tokenizer").join("tokenizer.json").exists() {
+    if out.join(SUMMARY_NAME).exists() {
         return Ok(());
     }
     let source = match &flags.documents {
@@ -34,25 +34,28 @@ pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
         sources: vec![source],
         ..Recipe::default()
     };
-    let mut total = 0;
-    for share in HELD_OUT {
-        recipe.held_out = share;
-        let some = sample(&recipe);
-        let corpus = Corpus::open(&some, &())?;
-        total = corpus.total_bytes().unwrap_or(TOKENIZER_BYTES);
-        if corpus.documents(Side::HeldOut).next().is_some() {
-            break;
-        }
-    }
-    let made = tokenizer::train(&sample(&recipe), vocabulary(total), quiet)?;
-    if out.exists() {
-        // Left by an interruption between shards and tokenizer; both are made from the same documents again.
-        std::fs::remove_dir_all(out).map_err(|e| crate::exit::io_at(out, e))?;
-    }
     if let Some(parent) = out.parent() {
         std::fs::create_dir_all(parent).map_err(|e| crate::exit::io_at(parent, e))?;
     }
-    data::build(&recipe, &made, out, quiet)?;
+    let target = Target::from(out);
+    let prepared = data::prepare(&recipe, &target.steps, quiet)?;
+    let mut made = None;
+    for share in HELD_OUT {
+        recipe.held_out = share;
+        let some = sample(&recipe);
+        let corpus = Corpus::of(&some, &prepared, &())?;
+        if corpus.documents(Side::HeldOut).next().is_some() || share == HELD_OUT[HELD_OUT.len() - 1] {
+            let bytes = corpus.total_bytes().unwrap_or(TOKENIZER_BYTES);
+            made = Some(tokenizer::train(&corpus, vocabulary(bytes), quiet)?);
+            break;
+        }
+    }
+    let steps = target.steps.clone();
+    if let Some(tokenizer) = made {
+        data::build(&recipe, &tokenizer, target, quiet)?;
+    }
+    // A quickstart is gone through once; what the steps leave is of no more use.
+    std::fs::remove_dir_all(&steps).map_err(|e| crate::exit::io_at(&steps, e))?;
     Ok(())
 }
 

@@ -1,0 +1,106 @@
+//! The documents of a source as they were read: a snapshot that every later step works on.
+
+use crate::{
+    Counts, DataError, Progress, Source,
+    documents::{self, Document, Found, Reject},
+    json_lines::{finish_lines, json_lines, write_json_line},
+    mds::{Compression, Dataset, Encoding, ReaderOptions, Value, Writer, WriterOptions},
+};
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter},
+    path::{Path, PathBuf},
+};
+
+const TEXTS: &str = "texts";
+const REJECTS: &str = "rejects.jsonl";
+
+/// The read documents of one source.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    source: String,
+    texts: Dataset,
+    rejects: PathBuf,
+}
+
+/// Reads a source to its end into `folder`.
+pub(super) fn read(
+    source: &Source,
+    folder: &Path,
+    counts: &mut Counts,
+    progress: &dyn Progress,
+) -> Result<(), DataError> {
+    let mut options = WriterOptions::new(columns());
+    // Written once and read a few times: speed counts for more than size.
+    options.compression = Some(Compression::Zstd(Some(1)));
+    let mut texts = Writer::create(&folder.join(TEXTS), options)?;
+    let path = folder.join(REJECTS);
+    let mut rejects = BufWriter::new(File::create(&path).map_err(DataError::writing(&path))?);
+    for (number, found) in documents::open(source)?.enumerate() {
+        if number % 256 == 0 && progress.update(counts).is_break() {
+            return Err(DataError::interrupted());
+        }
+        match found? {
+            Found::Document(document) => {
+                counts.documents += 1;
+                counts.bytes += document.text.len() as u64;
+                texts.write(&row(document))?;
+            }
+            Found::Reject(reject) => write_json_line(&mut rejects, &path, &reject)?,
+        }
+    }
+    texts.finish()?;
+    finish_lines(rejects, &path)
+}
+
+impl Stored {
+    pub(super) fn open(source: &Source, folder: &Path) -> Result<Self, DataError> {
+        // Read front to back: one shard in memory is enough.
+        let options = ReaderOptions { cache_bytes: 0, ..ReaderOptions::default() };
+        let texts = Dataset::open(&folder.join(TEXTS), options)?;
+        Ok(Self { source: source.name(), texts, rejects: folder.join(REJECTS) })
+    }
+
+    /// Stands for all that was read.
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.texts.fingerprint()
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.texts.len()
+    }
+
+    pub(crate) fn document(&self, number: u64) -> Result<Document, DataError> {
+        let sample = self.texts.get(number)?;
+        let text = |column| sample.text(column).unwrap_or_default().to_owned();
+        let stated = |column| Some(text(column)).filter(|text| !text.is_empty());
+        Ok(Document {
+            id: text("id").parse().map_err(|reason| self.texts.complain(number, reason))?,
+            source: self.source.clone(),
+            path: text("path"),
+            licence: stated("licence"),
+            language: stated("language"),
+            text: text("text"),
+        })
+    }
+
+    pub(crate) fn rejects(&self) -> Result<impl Iterator<Item = Result<Reject, DataError>> + Send + use<>, DataError> {
+        let path = self.rejects.clone();
+        let file = File::open(&path).map_err(|error| DataError::reading(&path, error))?;
+        Ok(json_lines(BufReader::new(file), path))
+    }
+}
+
+fn columns() -> Vec<(String, Encoding)> {
+    ["id", "path", "licence", "language", "text"].map(|name| (name.to_owned(), Encoding::Str)).into()
+}
+
+fn row(document: Document) -> [Value; 5] {
+    [
+        Value::Str(document.id.to_string()),
+        Value::Str(document.path),
+        Value::Str(document.licence.unwrap_or_default()),
+        Value::Str(document.language.unwrap_or_default()),
+        Value::Str(document.text),
+    ]
+}
