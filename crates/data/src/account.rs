@@ -4,6 +4,7 @@
 use crate::{
     DataError, DocumentRecord, Recipe, Side,
     card::CARD_NAME,
+    decontaminate::ContaminationReport,
     documents::Reject,
     mds::{HashAlgorithm, replace_file, sync_folder},
 };
@@ -56,6 +57,9 @@ pub struct Summary {
     pub languages: BTreeMap<String, Sides>,
     /// Documents that were dropped, by step and reason; each of them is in `dropped.jsonl.zst`.
     pub dropped: BTreeMap<String, BTreeMap<String, Dropped>>,
+    /// How the documents overlap with evaluation sets, where the recipe asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contamination: Option<ContaminationReport>,
     /// How many things were rejected, by reason; each of them is in `rejects.jsonl`.
     pub rejects: BTreeMap<String, u64>,
     /// What was asked for.

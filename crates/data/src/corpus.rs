@@ -5,7 +5,7 @@
 use crate::{
     Counts, DataError, Progress, Recipe, Side, Split, Stage,
     documents::{self, Document, Found, Reject},
-    prepare::{Prepared, Screen},
+    prepare::{Findings, Prepared, Screen},
     split::draw,
 };
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use std::collections::BinaryHeap;
 #[derive(Debug)]
 pub struct Corpus<'a> {
     recipe: &'a Recipe,
-    prepared: Option<&'a Prepared>,
+    findings: Option<&'a Findings>,
     /// Where there is a limit: documents whose draw is below the key are taken, together so many bytes.
     sample: Option<(u64, u64)>,
 }
@@ -85,11 +85,15 @@ impl<'a> Corpus<'a> {
     /// # Errors
     /// As [`Self::open`].
     pub fn of(recipe: &'a Recipe, prepared: &'a Prepared, progress: &dyn Progress) -> Result<Self, DataError> {
-        Self::new(recipe, Some(prepared), progress)
+        Self::over(recipe, prepared.findings(), progress)
     }
 
-    fn new(recipe: &'a Recipe, prepared: Option<&'a Prepared>, progress: &dyn Progress) -> Result<Self, DataError> {
-        let mut corpus = Self { recipe, prepared, sample: None };
+    pub(crate) fn over(recipe: &'a Recipe, findings: &'a Findings, progress: &dyn Progress) -> Result<Self, DataError> {
+        Self::new(recipe, Some(findings), progress)
+    }
+
+    fn new(recipe: &'a Recipe, findings: Option<&'a Findings>, progress: &dyn Progress) -> Result<Self, DataError> {
+        let mut corpus = Self { recipe, findings, sample: None };
         if let Some(limit) = recipe.max_bytes {
             corpus.sample = Some(corpus.survey(limit, progress)?);
         }
@@ -134,11 +138,11 @@ impl<'a> Corpus<'a> {
 
     /// All sources one after the other, after every step but the sample. The side is not decided yet.
     fn screened(&self) -> impl Iterator<Item = Result<Event, DataError>> + Send + use<'_> {
-        let reading: Reading<'_> = match self.prepared {
-            Some(prepared) => prepared.reading(),
+        let reading: Reading<'_> = match self.findings {
+            Some(findings) => findings.reading(),
             None => Box::new(from_sources(self.recipe)),
         };
-        Screen::new(self.recipe, self.prepared).apply(reading)
+        Screen::new(self.recipe, self.findings).apply(reading)
     }
 
     /// Finds the key up to which documents fit into `limit` bytes when they are taken in the order of their draws:

@@ -21,8 +21,10 @@ pub enum Stage {
     /// Sources are read to their ends.
     #[default]
     Read,
-    /// Documents are measured, and looked through for personal data and benchmarks.
+    /// The signals of documents are measured.
     Measure,
+    /// Parts of evaluation sets are searched for.
+    Decontaminate,
     /// Near duplicates are searched for.
     NearDuplicates,
     /// All documents are looked through, to take an even sample of them.

@@ -447,7 +447,7 @@ fn a_recipe_is_read_strictly() {
         ("held_out = 1.0".to_owned() + source, "held_out: 1 is not a share"),
         ("held_out = nan".to_owned() + source, "held_out: NaN is not a share"),
         ("max_bytes = 0".to_owned() + source, "max_bytes"),
-        ("compression = \"br\"".to_owned() + source, "compression: unsupported compression \"br\""),
+        ("compression = \"lz4\"".to_owned() + source, "compression: unsupported compression \"lz4\""),
         ("hashes = [\"crc32\"]".to_owned() + source, "hashes: unsupported hash \"crc32\""),
         ("shard_bytes = 4294967296".to_owned() + source, "shard_bytes"),
         (source.to_owned() + source, "\"docs\" is used twice"),

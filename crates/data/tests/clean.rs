@@ -32,6 +32,35 @@ fn dropped(out: &Path, step: &str) -> Vec<(String, String, String)> {
     step.map(|drop| (drop.path, drop.reason, drop.detail)).collect()
 }
 
+#[test]
+fn parts_of_evaluation_sets_are_reported_and_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (docs, out) = (folder.path().join("docs"), folder.path().join("out"));
+    plant_world(&docs);
+    let question: Vec<String> = prose(5).split_whitespace().take(20).map(String::from).collect();
+    let row = |text: &str| format!("{{\"question\": \"{text}\", \"answer\": \"no one else says this\"}}\n");
+    let rows = row(&question.join(" "))
+        + &row("what is asked here stands in no document at all, or so one hopes for its sake");
+    plant(&folder.path().join("sets"), &[("quiz.jsonl", rows.as_bytes())]);
+    let sets = folder.path().join("sets").display().to_string();
+    let recipe = cleaned(&docs, &format!("[decontaminate]\nevaluation_sets = ['{sets}']\n"));
+    let summary = build(&recipe, &ByteEncoder, &out, &()).unwrap();
+    assert_eq!(
+        dropped(&out, "contamination"),
+        [("plain/05.txt".into(), "parts of evaluation sets".into(), String::new())]
+    );
+    let report = summary.contamination.unwrap();
+    let quiz = &report.benchmarks[0];
+    assert_eq!((quiz.name.as_str(), quiz.rows, quiz.contaminated_rows, quiz.documents), ("quiz", 2, 1, 1));
+    assert!(
+        fs::read_to_string(out.join("README.md")).unwrap().contains("| contamination | parts of evaluation sets | 1 |")
+    );
+    let nothing = cleaned(&docs, "[decontaminate]\nevaluation_sets = []\n");
+    assert!(
+        build(&nothing, &ByteEncoder, &out, &()).unwrap_err().to_string().contains("evaluation_sets: names no file")
+    );
+}
+
 const CLEAN: &str = "redact = ['email_address']\nnear_duplicates = {}\n[[filter]]\nsignal = 'num_words'\nmin = 50\n";
 
 #[test]
@@ -110,7 +139,8 @@ fn the_order_of_threads_and_the_kept_steps_do_not_show() {
     assert_eq!(one, account("three", 3));
     // A document that is removed comes back neither by itself nor by its twin.
     let out = folder.path().join("one");
-    let twin = DataFolder::open(&out).unwrap().documents().map(Result::unwrap).find(|d| d.path == "plain/03.txt").unwrap();
+    let twin =
+        DataFolder::open(&out).unwrap().documents().map(Result::unwrap).find(|d| d.path == "plain/03.txt").unwrap();
     let recipe = remove(&out, &[twin.id]).unwrap().summary.unwrap().recipe;
     assert_eq!(recipe.exclude, [twin.id]);
 }

@@ -3,6 +3,7 @@
 use crate::{
     DataError, DocumentRecord, Encoder, Event, FileRecord, Recipe, Side, Sides, Split, Summary,
     account::{DROPPED_NAME, Ledger, REJECTS_NAME, SCHEMA, TOKENIZER},
+    decontaminate::ContaminationReport,
     json_lines::{finish_lines, write_json_line},
     mds::{INDEX_NAME, Writer},
     pack::{DOCUMENTS, HELD_OUT, Packer, TRAIN, held_out_row, held_out_writer},
@@ -77,7 +78,12 @@ impl Assembly {
         (train.documents + held_out.documents, train.bytes + held_out.bytes, train.tokens + held_out.tokens)
     }
 
-    pub(super) fn finish(self, recipe: &Recipe, encoder: &dyn Encoder) -> Result<Summary, DataError> {
+    pub(super) fn finish(
+        self,
+        recipe: &Recipe,
+        encoder: &dyn Encoder,
+        contamination: Option<ContaminationReport>,
+    ) -> Result<Summary, DataError> {
         self.check_sides(recipe)?;
         let (samples, dropped_tokens) = self.packer.finish()?;
         if samples == 0 {
@@ -111,6 +117,7 @@ impl Assembly {
             licences,
             languages,
             dropped,
+            contamination,
             rejects,
             recipe: recipe.clone(),
             files: files.iter().map(|path| FileRecord::of(&self.folder, path)).collect::<Result<_, _>>()?,

@@ -92,7 +92,7 @@ fn build_in(
     let corpus = Corpus::of(recipe, &prepared, progress)?;
     let assembly = Assembly::create(partial.path(), recipe, encoder.vocab_size())?;
     let assembly = tokenise(&corpus, encoder, &marks, assembly, progress)?;
-    let summary = assembly.finish(recipe, encoder)?;
+    let summary = assembly.finish(recipe, encoder, prepared.contamination().cloned())?;
     let account = hash_file(&partial.path().join(SUMMARY_NAME))?.1;
     // Said first: a build killed between the two finds a record that fits nothing.
     Record { key, account }.write(&record)?;

@@ -1,6 +1,6 @@
 //! Evaluation sets as files: JSON lines in which every string counts, whatever its key.
 
-use crate::{DataError, documents::is_jsonl};
+use crate::{DataError, documents::Format};
 use flate2::bufread::MultiGzDecoder;
 use ignore::WalkBuilder;
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub(super) fn list(paths: &[PathBuf]) -> Result<BTreeMap<String, PathBuf>, DataE
         let before = files.len();
         for entry in WalkBuilder::new(path).standard_filters(false).sort_by_file_name(Ord::cmp).build() {
             let file = entry.map_err(|error| DataError::reading(path, io::Error::other(error)))?.into_path();
-            if !file.is_file() || !is_jsonl(&file.to_string_lossy()) {
+            if !file.is_file() || Format::of(&file.to_string_lossy()) != Some(Format::Jsonl) {
                 continue;
             }
             let below = file.strip_prefix(root).unwrap_or(&file);
@@ -55,10 +55,8 @@ pub(super) fn for_each_row(path: &Path, mut take: impl FnMut(&[String])) -> Resu
     };
     let mut texts = Vec::new();
     for (row, line) in reader.split(b'\n').enumerate() {
-        let damaged = |reason: String| DataError::Damaged {
-            path: path.into(),
-            reason: format!("row {}: {reason}", row + 1),
-        };
+        let damaged =
+            |reason: String| DataError::Damaged { path: path.into(), reason: format!("row {}: {reason}", row + 1) };
         let line = line.map_err(|error| damaged(error.to_string()))?;
         if line.trim_ascii().is_empty() {
             continue;

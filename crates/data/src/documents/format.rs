@@ -17,7 +17,7 @@ pub(crate) enum Format {
 impl Format {
     /// What a path in a source says that it holds. Spark writes aside what begins with an underscore; folders such as
     /// `_key=value` are columns all the same.
-    pub(super) fn of(path: &str) -> Option<Self> {
+    pub(crate) fn of(path: &str) -> Option<Self> {
         let name = compressed::inner_name(path).unwrap_or(path);
         if name.ends_with(".jsonl") || name.ends_with(".ndjson") {
             Some(Self::Jsonl)

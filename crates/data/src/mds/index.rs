@@ -1,7 +1,7 @@
 //! `index.json`: which shards there are, what is in their columns, how long they are and what they hash to.
 
 use super::{
-    MdsError,
+    Compression, MdsError,
     file::{replace_file, sync_folder},
     framing::Column,
     python_json,
@@ -87,8 +87,9 @@ impl Index {
         let mut files = BTreeSet::new();
         for (number, shard) in index.shards.iter().enumerate() {
             shard.check().map_err(|reason| failed(format!("shard {number}: {reason}")))?;
-            if !files.insert(shard.raw_data.basename.as_str()) {
-                return Err(failed(format!("shard {number}: {:?} is listed twice", shard.raw_data.basename)));
+            // Compared as paths, for which a/b and a//b are the same.
+            if let Some(file) = shard.files().find(|file| !files.insert(Path::new(&file.basename))) {
+                return Err(failed(format!("shard {number}: {:?} is listed twice", file.basename)));
             }
         }
         Ok((index, bytes))
@@ -117,6 +118,11 @@ impl ShardInfo {
             .collect()
     }
 
+    /// The file as it is read, and the compressed one.
+    fn files(&self) -> impl Iterator<Item = &FileInfo> {
+        [Some(&self.raw_data), self.zip_data.as_ref()].into_iter().flatten()
+    }
+
     /// Everything that can be said without opening the shard.
     fn check(&self) -> Result<(), String> {
         if self.version != 2 || self.format != "mds" {
@@ -143,7 +149,12 @@ impl ShardInfo {
         if self.samples.checked_mul(4).and_then(|offsets| offsets.checked_add(8)).is_none_or(|header| header > bytes) {
             return Err(format!("{} samples cannot be in {bytes} bytes", self.samples));
         }
-        for file in [Some(&self.raw_data), self.zip_data.as_ref()].into_iter().flatten() {
+        if let Some(compression) = &self.compression {
+            compression.parse::<Compression>().map_err(|error| error.to_string())?;
+        } else if let Some(zip) = &self.zip_data {
+            return Err(format!("{:?} is compressed, but no compression is named", zip.basename));
+        }
+        for file in self.files() {
             if !is_inside(&file.basename) {
                 return Err(format!("{:?} leads out of the folder of the index", file.basename));
             }

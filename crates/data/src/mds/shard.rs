@@ -169,7 +169,11 @@ fn verify_hash(path: &Path, info: &FileInfo, verify: Verify, content: &mut dyn R
         return Err(MdsError::Unsupported {
             what: "hash",
             name: info.hashes.keys().cloned().collect::<Vec<_>>().join(", "),
-            fix: "open the data set with verification of sizes only, or write it with xxh3_64".into(),
+            fix: format!(
+                "the index states nothing else for {}; open the data set with verification of sizes only, or write it \
+                 with xxh3_64",
+                path.display()
+            ),
         });
     };
     let mut hasher = algorithm.start();

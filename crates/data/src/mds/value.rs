@@ -24,6 +24,7 @@ pub enum Value {
     Float64(f64),
     /// `str_int`, `str_float` and `str_decimal` columns: the decimal text, because its precision has no bound.
     Decimal(String),
+    /// `json` columns. Integers beyond 64 bits become floats when they are read.
     Json(serde_json::Value),
     NdArray(NdArray),
 }

@@ -1,37 +1,50 @@
 //! What happens to documents before they are shards, step by step. The result of each step is kept beside the data set
 //! (see [`steps`]), so a step whose inputs did not change is not run again.
 //!
-//! `read` takes a snapshot of every source; `filter` and `near-duplicates` say which of its documents are dropped. The
-//! snapshot is never changed: [`Screen`] puts the decisions together when documents are read from it.
+//! `read` takes a snapshot of every source. `filter`, `decontaminate` and `near-duplicates` say which of its documents
+//! are dropped, each looking at what the ones before have left. The snapshot is never changed: [`Screen`] puts the
+//! decisions together whenever documents are read from it, and repairs and redacts their texts on the way.
 
+mod decontaminate;
+mod near_duplicates;
 mod screen;
 mod steps;
 mod stored;
+mod survivors;
 mod verdicts;
 
 use crate::{
-    Corpus, Counts, DataError, Event, Progress, Recipe, Stage,
+    Counts, DataError, Progress, Recipe, Stage,
     corpus::Reading,
+    decontaminate::ContaminationReport,
     documents::{self, Found},
-    near_duplicates::{Clusters, NearDuplicateOptions, NearDuplicates},
+    near_duplicates::Clusters,
     signals::{Filter, measure},
 };
-use std::path::Path;
+use decontaminate::Contaminated;
+use std::path::{Path, PathBuf};
 use verdicts::{Verdict, Verdicts};
 
 pub(crate) use screen::Screen;
 pub(crate) use steps::{Key, Steps};
 pub(crate) use stored::Stored;
 
-const CLUSTERS: &str = "clusters";
-
 /// The documents of a recipe, read, and looked at as far as its cleaning asks for it.
 #[derive(Debug)]
 pub struct Prepared {
+    findings: Findings,
+    steps: Steps,
+    /// For the files of a step at work.
+    scratch: PathBuf,
+}
+
+/// What was read, and what the steps so far have found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
     sources: Vec<Stored>,
     filtered: Option<Verdicts>,
+    contaminated: Option<Contaminated>,
     clusters: Option<Clusters>,
-    steps: Steps,
 }
 
 impl Prepared {
@@ -42,12 +55,11 @@ impl Prepared {
     /// that were finished stay.
     pub fn new(recipe: &Recipe, folder: &Path, progress: &dyn Progress) -> Result<Self, DataError> {
         recipe.check()?;
-        let mut prepared = Self { sources: Vec::new(), filtered: None, clusters: None, steps: Steps::open(folder) };
+        let mut prepared = Self { findings: Findings::default(), steps: Steps::open(folder), scratch: folder.into() };
         prepared.read(recipe, progress)?;
         prepared.filter(&recipe.clean.filters, progress)?;
-        if let Some(options) = &recipe.clean.near_duplicates {
-            prepared.near_duplicates(recipe, options, folder, progress)?;
-        }
+        prepared.decontaminate(recipe, progress)?;
+        prepared.near_duplicates(recipe, progress)?;
         Ok(prepared)
     }
 
@@ -56,8 +68,9 @@ impl Prepared {
         for source in &recipe.sources {
             let key = Key::of("read", 1).and(source).and(&documents::stamp(source)?);
             let name = format!("read-{}", source.name());
-            let folder = self.steps.result(&name, &key, |folder| stored::read(source, folder, &mut counts, progress))?;
-            self.sources.push(Stored::open(source, &folder)?);
+            let folder =
+                self.steps.result(&name, &key, |folder| stored::read(source, folder, &mut counts, progress))?;
+            self.findings.sources.push(Stored::open(source, &folder)?);
         }
         Ok(())
     }
@@ -67,9 +80,9 @@ impl Prepared {
             return Ok(());
         }
         let key = self.snapshot().and(&("filter", 1)).and(&filters);
-        let (reading, mut counts) = (Self::reading_of(&self.sources), self.counts(Stage::Measure));
+        let mut counts = self.counts(Stage::Measure);
         let folder = self.steps.result("filter", &key, |folder| {
-            verdicts::judge(reading, folder, &mut counts, progress, |document| {
+            verdicts::judge(self.findings.reading(), folder, &mut counts, progress, |document| {
                 let signals = measure(&document.text, document.language.as_deref());
                 filters.iter().find_map(|filter| {
                     let detail = filter.drops(&document, &signals)?;
@@ -77,61 +90,41 @@ impl Prepared {
                 })
             })
         })?;
-        self.filtered = Some(Verdicts::read(&folder)?);
-        Ok(())
-    }
-
-    /// Searches among the documents that no step before has dropped.
-    fn near_duplicates(
-        &mut self,
-        recipe: &Recipe,
-        options: &NearDuplicateOptions,
-        scratch: &Path,
-        progress: &dyn Progress,
-    ) -> Result<(), DataError> {
-        let key = self.snapshot().and(&("near-duplicates", 1)).and(&recipe.exclude).and(&recipe.clean);
-        let mut counts = self.counts(Stage::NearDuplicates);
-        // Every document, whatever the recipe's limit: a near duplicate of one that is left out is still one.
-        let everything = Recipe { max_bytes: None, ..recipe.clone() };
-        let steps = &mut self.steps;
-        let (sources, filtered) = (std::mem::take(&mut self.sources), self.filtered.take());
-        let before = Self { sources, filtered, clusters: None, steps: Steps::open(scratch) };
-        let folder = steps.result("near-duplicates", &key, |folder| {
-            let mut search = NearDuplicates::create(options.clone(), scratch)?;
-            let corpus = Corpus::of(&everything, &before, progress)?;
-            let kept = corpus.events().filter_map(|event| match event {
-                Ok(Event::Kept(document, _)) => Some(Ok(document)),
-                Ok(_) => None,
-                Err(error) => Some(Err(error)),
-            });
-            for batch in verdicts::batches(kept) {
-                let batch = batch?;
-                if progress.update(&counts).is_break() {
-                    return Err(DataError::interrupted());
-                }
-                counts.documents += batch.len() as u64;
-                counts.bytes += batch.iter().map(|document| document.text.len() as u64).sum::<u64>();
-                search.push(&batch)?;
-            }
-            search.finish(&|_, _| progress.update(&counts))?.write(&folder.join(CLUSTERS))
-        })?;
-        (self.sources, self.filtered) = (before.sources, before.filtered);
-        self.clusters = Some(Clusters::read(&folder.join(CLUSTERS))?);
+        self.findings.filtered = Some(Verdicts::read(&folder)?);
         Ok(())
     }
 
     fn counts(&self, stage: Stage) -> Counts {
-        let total_bytes = self.sources.iter().map(Stored::bytes).sum();
+        let total_bytes = self.findings.sources.iter().map(Stored::bytes).sum();
         Counts { stage, total_bytes: Some(total_bytes), ..Counts::default() }
     }
 
-    /// Everything that the sources yielded.
-    pub(crate) fn reading(&self) -> Reading<'_> {
-        Self::reading_of(&self.sources)
+    /// Stands for everything that was read.
+    pub(crate) fn snapshot(&self) -> Key {
+        let read: Vec<&str> = self.findings.sources.iter().map(Stored::fingerprint).collect();
+        Key::of("snapshot", 1).and(&read)
     }
 
-    fn reading_of(sources: &[Stored]) -> Reading<'_> {
-        Box::new(sources.iter().flat_map(|source| {
+    pub(crate) fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// How the documents overlap with evaluation sets, where the recipe asks for that.
+    #[must_use]
+    pub fn contamination(&self) -> Option<&ContaminationReport> {
+        self.findings.contaminated.as_ref().map(|found| &found.report)
+    }
+
+    /// Deletes the results of earlier recipes.
+    pub(crate) fn delete_unused(&self) -> Result<(), DataError> {
+        self.steps.delete_unused()
+    }
+}
+
+impl Findings {
+    /// Everything that the sources yielded.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Box::new(self.sources.iter().flat_map(|source| {
             let (rejects, error) = match source.rejects() {
                 Ok(rejects) => (Some(rejects), None),
                 Err(error) => (None, Some(Err(error))),
@@ -140,16 +133,5 @@ impl Prepared {
             let rejects = rejects.into_iter().flatten().map(|reject| reject.map(Found::Reject));
             error.into_iter().chain(rejects).chain(documents)
         }))
-    }
-
-    /// Stands for everything that was read.
-    pub(crate) fn snapshot(&self) -> Key {
-        let read: Vec<&str> = self.sources.iter().map(Stored::fingerprint).collect();
-        Key::of("snapshot", 1).and(&read)
-    }
-
-    /// Deletes the results of earlier recipes.
-    pub(crate) fn delete_unused(&self) -> Result<(), DataError> {
-        self.steps.delete_unused()
     }
 }

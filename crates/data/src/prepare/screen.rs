@@ -1,11 +1,10 @@
 //! The decision about each document, in the order of the sources.
 
-use super::{Prepared, Verdict, Verdicts};
+use super::{Findings, Verdict};
 use crate::{
     DataError, DocumentId, Event, Recipe, Side,
     corpus::{Drop, Reading},
     documents::{Document, Found},
-    near_duplicates::Clusters,
     signals::pii::{PiiKind, redact_all},
 };
 use rayon::prelude::*;
@@ -18,27 +17,27 @@ const BATCH: usize = 512;
 pub(crate) struct Screen<'a> {
     excluded: HashSet<DocumentId>,
     seen: HashSet<DocumentId>,
-    filtered: Option<&'a Verdicts>,
-    clusters: Option<&'a Clusters>,
+    findings: Option<&'a Findings>,
     /// The kept document of each cluster so far.
     kept: HashMap<u64, DocumentId>,
     redact: &'a [PiiKind],
-    /// Documents so far, and those of them that the search for near duplicates has seen.
+    /// Documents so far, and those of them that each step has seen.
     documents: u64,
-    candidates: u64,
+    checked: u64,
+    compared: u64,
 }
 
 impl<'a> Screen<'a> {
-    pub(crate) fn new(recipe: &'a Recipe, prepared: Option<&'a Prepared>) -> Self {
+    pub(crate) fn new(recipe: &'a Recipe, findings: Option<&'a Findings>) -> Self {
         Self {
             excluded: recipe.exclude.iter().copied().collect(),
             seen: HashSet::new(),
-            filtered: prepared.and_then(|prepared| prepared.filtered.as_ref()),
-            clusters: prepared.and_then(|prepared| prepared.clusters.as_ref()),
+            findings,
             kept: HashMap::new(),
             redact: &recipe.clean.redact,
             documents: 0,
-            candidates: 0,
+            checked: 0,
+            compared: 0,
         }
     }
 
@@ -58,7 +57,11 @@ impl<'a> Screen<'a> {
                     return None;
                 }
                 let events: Vec<_> = found.into_iter().map(|found| found.map(|found| self.decide(found))).collect();
-                decided = events.into_par_iter().map(|event| event.map(|event| self.change(event))).collect::<Vec<_>>().into_iter();
+                decided = events
+                    .into_par_iter()
+                    .map(|event| event.map(|event| self.change(event)))
+                    .collect::<Vec<_>>()
+                    .into_iter();
             }
         })
     }
@@ -68,21 +71,25 @@ impl<'a> Screen<'a> {
             Found::Reject(reject) => return Event::Rejected(reject),
             Found::Document(document) => document,
         };
-        let number = self.documents;
-        self.documents += 1;
-        let drop = |step: &str, reason: &str, detail: &str| Event::Dropped(Drop::new(&document, step, reason, detail.into()));
+        let number = next(&mut self.documents);
+        let drop =
+            |step: &str, reason: &str, detail: &str| Event::Dropped(Drop::new(&document, step, reason, detail.into()));
         if self.excluded.contains(&document.id) {
             return drop("excluded", "named in the recipe", "");
         }
         if !self.seen.insert(document.id) {
             return drop("duplicate", "the same text", "");
         }
-        if let Some(Verdict { reason, detail }) = self.filtered.and_then(|filtered| filtered.of(number)) {
+        let Some(findings) = self.findings else { return Event::Kept(document, Side::Train) };
+        if let Some(Verdict { reason, detail }) = findings.filtered.as_ref().and_then(|filtered| filtered.of(number)) {
             return drop("filter", reason, detail);
         }
-        let candidate = self.candidates;
-        self.candidates += 1;
-        if let Some(cluster) = self.clusters.and_then(|clusters| clusters.of(candidate)) {
+        let checked = next(&mut self.checked);
+        if findings.contaminated.as_ref().is_some_and(|contaminated| contaminated.holds(checked)) {
+            return drop("contamination", "parts of evaluation sets", "");
+        }
+        let compared = next(&mut self.compared);
+        if let Some(cluster) = findings.clusters.as_ref().and_then(|clusters| clusters.of(compared)) {
             let first = *self.kept.entry(cluster).or_insert(document.id);
             if first != document.id {
                 return drop("near-duplicate", "nearly the same text", &format!("as {first}"));
@@ -101,4 +108,9 @@ impl<'a> Screen<'a> {
             event => event,
         }
     }
+}
+
+fn next(counter: &mut u64) -> u64 {
+    *counter += 1;
+    *counter - 1
 }

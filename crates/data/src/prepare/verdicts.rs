@@ -51,7 +51,11 @@ impl Verdicts {
         let path = folder.join(NAME);
         let file = File::open(&path).map_err(|error| DataError::reading(&path, error))?;
         let lines = json_lines(BufReader::new(file), path);
-        Ok(Self(lines.map(|line: Result<Line, _>| line.map(|line| (line.document, line.verdict))).collect::<Result<_, _>>()?))
+        Ok(Self(
+            lines
+                .map(|line: Result<Line, _>| line.map(|line| (line.document, line.verdict)))
+                .collect::<Result<_, _>>()?,
+        ))
     }
 }
 

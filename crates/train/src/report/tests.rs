@@ -353,6 +353,7 @@ fn account() -> DataAccount {
             [("the same text".to_owned(), Dropped { documents: 7, bytes: 7000 })].into(),
         )]
         .into(),
+        contamination: None,
         rejects: [("not-utf-8".to_owned(), 2)].into(),
         recipe: Recipe::default(),
         files: Vec::new(),

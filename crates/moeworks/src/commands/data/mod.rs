@@ -63,6 +63,7 @@ fn doing(counts: &Counts) -> String {
     let stage = match counts.stage {
         Stage::Read => "reading",
         Stage::Measure => "measuring",
+        Stage::Decontaminate => "looking for evaluation sets",
         Stage::NearDuplicates => "comparing",
         Stage::Survey => "sampling",
         Stage::Tokenise => "tokenising",
