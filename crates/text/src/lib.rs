@@ -16,6 +16,7 @@ mod error;
 mod foreign;
 mod jinja;
 mod join;
+mod key;
 mod literals;
 mod load;
 mod lookup;

@@ -8,8 +8,9 @@ use std::sync::{Arc, LazyLock};
 
 use thread_local::ThreadLocal;
 
-use crate::cache::{Cache, Key};
+use crate::cache::Cache;
 use crate::join::Joiner;
+use crate::key::Key;
 use crate::lookup::Lookup;
 use crate::merges::Merges;
 use crate::pieces::Cutter;
@@ -118,7 +119,7 @@ impl Parts {
     #[inline(never)]
     fn encode_piece(&self, piece: &[u8], key: Option<Key>, memory: &mut Memory, ids: &mut Vec<u32>) {
         let first = ids.len();
-        match self.lookup.get(&self.tokens, piece) {
+        match self.lookup.get(piece, key) {
             Some(rank) => ids.push(self.id(rank)),
             None => ids.extend(memory.joiner.join(&self.merges, piece).iter().map(|&rank| self.id(rank))),
         }
