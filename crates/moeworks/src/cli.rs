@@ -467,6 +467,8 @@ pub enum Bench {
     Train(BenchTrain),
     /// Every op at a few widths and numbers of rows.
     Ops(BenchOps),
+    /// Text to ids: MB/s and tokens/s with one thread and more.
+    Tokenize(BenchTokenize),
 }
 
 /// Where and in which numbers to measure.
@@ -542,6 +544,36 @@ pub struct BenchOps {
     /// Where to compute.
     #[command(flatten)]
     pub compute: BenchCompute,
+}
+
+/// Flags of `bench tokenize`.
+#[derive(Debug, Args)]
+pub struct BenchTokenize {
+    /// Files of UTF-8 text.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub text: Vec<PathBuf>,
+    /// `cl100k`, or a folder with a tokenizer.json.
+    #[arg(long, default_value = "cl100k")]
+    pub tokenizer: String,
+    /// Characters of a document.
+    #[arg(long, default_value_t = 4096, value_parser = parse_positive)]
+    pub chunk: usize,
+    /// Measures with 1 thread, 2, … up to so many; all of the machine's if not given.
+    #[arg(long, value_parser = parse_threads)]
+    pub threads: Option<usize>,
+    /// Seconds for each number of threads.
+    #[arg(long, default_value_t = 2.0, value_parser = parse_seconds)]
+    pub seconds: f64,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("must be a number of seconds from 0 to 86400".into()),
+    }
 }
 
 fn parse_positive(text: &str) -> Result<usize, String> {

@@ -125,6 +125,21 @@ fn ctrl_c_saves_and_the_same_command_goes_on() {
 }
 
 #[test]
+fn bench_tokenizes_with_each_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.txt"), "Hello world\n").unwrap();
+    fs::write(folder.path().join("b.txt"), "é".repeat(5)).unwrap();
+    let output = run(folder.path(), "bench tokenize --text a.txt b.txt --chunk 4 --threads 2 --seconds 0 --json");
+    let answer = json(&output.stdout);
+    // Hell, o wo, rld and the line end; éééé, é.
+    assert_eq!((answer["documents"].as_u64(), answer["bytes"].as_u64()), (Some(5), Some(22)));
+    assert!((5..=22).contains(&answer["tokens"].as_u64().unwrap()));
+    let runs = answer["runs"].as_array().unwrap();
+    assert_eq!(runs.iter().map(|r| r["threads"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    assert!(runs.iter().all(|r| r["seconds"].as_array().unwrap().len() == 3 && r["mb_s"].as_f64().unwrap() > 0.0));
+}
+
+#[test]
 fn bench_counts_a_step_whole() {
     let folder = tempfile::tempdir().unwrap();
     for dtype in ["f32", "bf16"] {

@@ -7,17 +7,24 @@
 #![forbid(unsafe_code)]
 
 mod byte_level;
+mod cache;
 mod chat;
+mod classes;
 mod config_json;
 mod decoder;
 mod error;
 mod foreign;
 mod jinja;
+mod join;
+mod key;
 mod literals;
 mod load;
+mod lookup;
 mod made;
 mod marks;
 mod merges;
+mod pairs;
+mod pieces;
 mod python_json;
 mod ranked;
 mod save;

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use crate::byte_level::to_piece;
 use crate::error::TextError;
-use crate::merges::merges_of_ranks;
 use crate::ranked::Ranked;
 use crate::tokenizer::{Engine, Tokenizer};
 
@@ -33,9 +32,8 @@ impl Tokenizer {
     fn tokenizer_json(&self, ranked: &Ranked) -> Value {
         let tokens: Vec<&[u8]> = ranked.tokens().map(|(_, token)| token).collect();
         let pieces: Vec<String> = tokens.iter().map(|token| to_piece(token)).collect();
-        let merges = merges_of_ranks(&tokens).expect("checked when the engine was built");
         let merges: Vec<Value> =
-            merges.iter().map(|&(left, right)| json!([pieces[left as usize], pieces[right as usize]])).collect();
+            ranked.merges().map(|(left, right)| json!([pieces[left as usize], pieces[right as usize]])).collect();
         let vocabulary: Map<String, Value> =
             ranked.tokens().zip(&pieces).map(|((id, _), piece)| (piece.clone(), id.into())).collect();
         let added: Vec<Value> = self

@@ -1,8 +1,4 @@
-//! The split patterns for which there is a fast, linear-time splitter.
-//!
-//! Text is cut into pieces before merging. The published patterns end in `\s+(?!\S)|\s+`; the negative look-ahead needs
-//! a backtracking engine. The same cut without it: white space up to the end of the text; or white space followed by one
-//! more white space character, which is given back; or a single one.
+//! The split patterns for which there is a fast, linear-time splitter, which is in `pieces.rs`.
 
 /// A split pattern known to the fast engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +11,6 @@ pub(crate) enum SplitPattern {
 
 const CL100K: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-const LOOK_AHEAD: &str = r"|\s+(?!\S)|\s+";
 
 impl SplitPattern {
     /// The pattern as tokenizer.json spells it.
@@ -29,11 +24,5 @@ impl SplitPattern {
     /// Recognises a pattern of a tokenizer.json.
     pub(crate) fn of_regex(regex: &str) -> Option<Self> {
         [SplitPattern::Cl100k, SplitPattern::Gpt2].into_iter().find(|pattern| pattern.regex() == regex)
-    }
-
-    /// The same cut as alternatives without look-ahead; `true` marks those whose last character is given back.
-    pub(crate) fn alternatives(self) -> [(String, bool); 3] {
-        let words = self.regex().strip_suffix(LOOK_AHEAD).expect("both patterns end so");
-        [(format!(r"{words}|\s+$"), false), (r"\s+\s".to_owned(), true), (r"\s+".to_owned(), false)]
     }
 }

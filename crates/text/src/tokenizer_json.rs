@@ -188,8 +188,8 @@ impl TokenizerJson {
         if pieces.iter().any(|piece| is_special(piece) || added.contains(piece.as_str())) {
             return None;
         }
-        let (ranked, merges) = Ranked::new(tokens, ids, pattern).ok()?;
-        let made = (256..).zip(&merges).all(|(rank, &(left, right))| listed.contains(&(left, right, rank)));
+        let ranked = Ranked::new(&tokens, ids, pattern).ok()?;
+        let made = (256..).zip(ranked.merges()).all(|(rank, (left, right))| listed.contains(&(left, right, rank)));
         made.then_some(ranked)
     }
 

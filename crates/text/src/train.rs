@@ -6,7 +6,8 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use crate::byte_level::{to_bytes, to_char, to_piece};
 use crate::error::TextError;
 use crate::made::TRAINED_SPECIALS;
-use crate::ranked::{Ranked, cl100k_pieces};
+use crate::pieces::pieces;
+use crate::ranked::Ranked;
 use crate::split::SplitPattern;
 use crate::tokenizer::Tokenizer;
 
@@ -63,7 +64,7 @@ where
     }
     let tokens = tokens(documents, options, progress, MAX_BYTES)?;
     let ids = (0..tokens.len() as u32).collect();
-    let (ranked, _) = Ranked::new(tokens, ids, SplitPattern::Cl100k)
+    let ranked = Ranked::new(&tokens, ids, SplitPattern::Cl100k)
         .map_err(|rank| TextError::Train(format!("no merge makes the token {rank} that the trainer made")))?;
     Ok(Tokenizer::trained(ranked))
 }
@@ -92,7 +93,7 @@ where
         progress(TrainProgress::Reading { documents: count, bytes });
         bytes <= limit
     });
-    let words = |text: &str| Ok(cl100k_pieces(text).map(|piece| to_piece(piece.as_bytes())).collect());
+    let words = |text: &str| Ok(pieces(text, SplitPattern::Cl100k).map(|piece| to_piece(piece.as_bytes())).collect());
     trainer.feed(counted, words).map_err(|error| TextError::Train(error.to_string()))?;
     if bytes > limit {
         return Err(TextError::Train(format!(
@@ -107,9 +108,9 @@ where
     trainer.train(&mut model).map_err(|error| TextError::Train(error.to_string()))?;
 
     // The trainer numbers the alphabet first, in the order of its characters, and then each merge.
-    let mut pieces: Vec<(u32, String)> = model.get_vocab().into_iter().map(|(piece, id)| (id, piece)).collect();
-    pieces.sort_unstable();
-    let tokens: Option<Vec<Vec<u8>>> = pieces.iter().map(|(_, piece)| to_bytes(piece)).collect();
+    let mut made: Vec<(u32, String)> = model.get_vocab().into_iter().map(|(piece, id)| (id, piece)).collect();
+    made.sort_unstable();
+    let tokens: Option<Vec<Vec<u8>>> = made.iter().map(|(_, piece)| to_bytes(piece)).collect();
     tokens.ok_or_else(|| TextError::Train("the trainer made a piece that is no bytes".to_owned()))
 }
 

@@ -1,7 +1,8 @@
-//! `bench`: how fast this machine trains, op by op, beside what the hardware could do.
+//! `bench`: how fast this machine trains, op by op, beside what the hardware could do; and how fast it tokenizes.
 
 mod measure;
 mod ops;
+mod tokenize;
 mod train;
 
 use crate::cli::Bench;
@@ -11,5 +12,6 @@ pub fn run(command: &Bench, quiet: bool) -> Result<()> {
     match command {
         Bench::Train(flags) => train::run(flags, quiet),
         Bench::Ops(flags) => ops::run(flags, quiet),
+        Bench::Tokenize(flags) => tokenize::run(flags),
     }
 }
