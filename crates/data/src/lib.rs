@@ -34,6 +34,7 @@ mod pack;
 mod partial;
 mod progress;
 mod recipe;
+pub mod repair;
 mod split;
 mod words;
 
