@@ -7,7 +7,8 @@ use moeworks_data::{
 };
 use std::{fs, io::Write, path::PathBuf};
 
-const LONG: &str = "The quick brown fox jumps over the lazy dog while seven wizards make toxic brew for the evil queen and Jack.";
+const LONG: &str =
+    "The quick brown fox jumps over the lazy dog while seven wizards make toxic brew for the evil queen and Jack.";
 const SHORT: &str = "What is the capital of the old kingdom?";
 
 fn options() -> DecontaminationOptions {
@@ -30,7 +31,9 @@ fn check(benchmarks: &Benchmarks, documents: &[&str]) -> (Vec<u64>, Contaminatio
         contamination.add(number as u64, &format!("doc {number}"), text, &benchmarks.check(text));
     }
     let outcome = contamination.finish();
-    assert!((0..documents.len() as u64).all(|number| outcome.is_dropped(number) == outcome.dropped().contains(&number)));
+    assert!(
+        (0..documents.len() as u64).all(|number| outcome.is_dropped(number) == outcome.dropped().contains(&number))
+    );
     (outcome.dropped().to_vec(), outcome.report)
 }
 
@@ -82,6 +85,19 @@ fn strings_with_the_same_beginning_are_told_apart() {
 }
 
 #[test]
+fn numbers_and_repetitions_are_not_looked_for() {
+    let numbers = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14";
+    let repeated = "hello world, hello world, hello world, hello world, hello world, hello world, hello world";
+    let benchmarks =
+        benchmarks(&[&[numbers, repeated, &numbers[..30]], &["one 2 three 4 five 6 seven 8 nine 10 11 12 13"]]);
+    for text in [numbers, repeated] {
+        assert_eq!(overlaps(&benchmarks, text), [""; 0]);
+    }
+    let (dropped, report) = check(&benchmarks, &[numbers, "one 2 three 4 five 6 seven 8 nine 10 11 12 13"]);
+    assert_eq!((dropped, report.benchmarks[0].unusable_rows, report.benchmarks[0].contaminated_rows), (vec![1], 1, 1));
+}
+
+#[test]
 fn common_phrases_are_reported_and_drop_nothing() {
     let benchmarks = benchmarks(&[&[LONG], &[SHORT]]);
     let licence = &LONG[..LONG.find(" make").unwrap() + " make toxic".len()]; // 14 words, two n-grams
@@ -95,7 +111,12 @@ fn common_phrases_are_reported_and_drop_nothing() {
     assert_eq!((report.common[0].documents, report.common[0].benchmarks.as_slice()), (12, &["set".to_string()][..]));
     assert!(LONG.contains(&report.common[0].text));
     assert_eq!(report.benchmarks[0].contaminated_rows, 2);
-    assert!(report.benchmarks[0].examples.iter().all(|example| !report.common.iter().any(|phrase| phrase.text == example.text)));
+    assert!(
+        report.benchmarks[0]
+            .examples
+            .iter()
+            .all(|example| !report.common.iter().any(|phrase| phrase.text == example.text))
+    );
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<ContaminationReport>(&json).unwrap(), report);
 }

@@ -55,10 +55,8 @@ pub(super) fn for_each_row(path: &Path, mut take: impl FnMut(&[String])) -> Resu
     };
     let mut texts = Vec::new();
     for (row, line) in reader.split(b'\n').enumerate() {
-        let damaged = |reason: String| DataError::Damaged {
-            path: path.into(),
-            reason: format!("row {}: {reason}", row + 1),
-        };
+        let damaged =
+            |reason: String| DataError::Damaged { path: path.into(), reason: format!("row {}: {reason}", row + 1) };
         let line = line.map_err(|error| damaged(error.to_string()))?;
         if line.trim_ascii().is_empty() {
             continue;

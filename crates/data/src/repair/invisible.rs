@@ -31,7 +31,9 @@ pub(super) fn without_controls(text: &str) -> Option<(String, u64)> {
 /// What follows a control sequence (ECMA-48: "[", parameters, intermediates, a final byte), if it is one.
 fn without_sequence(rest: &str) -> &str {
     let Some(sequence) = rest.strip_prefix('[') else { return rest };
-    let end = sequence.trim_start_matches(|character| matches!(character, '0'..='?')).trim_start_matches(|character| matches!(character, ' '..='/'));
+    let end = sequence
+        .trim_start_matches(|character| matches!(character, '0'..='?'))
+        .trim_start_matches(|character| matches!(character, ' '..='/'));
     end.strip_prefix(|character| matches!(character, '@'..='~')).unwrap_or(rest)
 }
 

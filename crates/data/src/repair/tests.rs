@@ -7,7 +7,8 @@ fn repaired(text: &str) -> String {
 
 /// What became of a text that was written as UTF-8 and read as Windows-1252, or as Latin-1.
 fn misread(text: &str, latin_1: bool) -> String {
-    let read = |byte: u8| if latin_1 { char::from(byte) } else { windows_1252::decode(byte).unwrap_or(char::from(byte)) };
+    let read =
+        |byte: u8| if latin_1 { char::from(byte) } else { windows_1252::decode(byte).unwrap_or(char::from(byte)) };
     text.bytes().map(read).collect()
 }
 
@@ -150,11 +151,44 @@ fn everything_is_counted_and_can_be_left() {
 /// Pieces of which damage is made.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        Just("Ã"), Just("Â"), Just("â€"), Just("™"), Just("©"), Just("\u{303}"), Just("\u{301}"), Just("e"), Just("A"),
-        Just("\u{a0}"), Just("\u{85}"), Just("\u{9d}"), Just("\u{feff}"), Just("\u{200d}"), Just("\u{1b}"), Just("["),
-        Just("m"), Just("\\"), Just("n"), Just("\\n"), Just("\""), Just("\r"), Just("\n"), Just("ð"), Just("Ÿ"),
-        Just("Ð"), Just("¸"), Just("Ñ"), Just("é"), Just("»"), Just("…"), Just("黄"), Just("и"), Just("\u{958}"),
-        Just("\\u00c3"), Just("à"), Just("¥"), Just("˜"),
+        Just("Ã"),
+        Just("Â"),
+        Just("â€"),
+        Just("™"),
+        Just("©"),
+        Just("\u{303}"),
+        Just("\u{301}"),
+        Just("e"),
+        Just("A"),
+        Just("\u{a0}"),
+        Just("\u{85}"),
+        Just("\u{9d}"),
+        Just("\u{feff}"),
+        Just("\u{200d}"),
+        Just("\u{1b}"),
+        Just("["),
+        Just("m"),
+        Just("\\"),
+        Just("n"),
+        Just("\\n"),
+        Just("\""),
+        Just("\r"),
+        Just("\n"),
+        Just("ð"),
+        Just("Ÿ"),
+        Just("Ð"),
+        Just("¸"),
+        Just("Ñ"),
+        Just("é"),
+        Just("»"),
+        Just("…"),
+        Just("黄"),
+        Just("и"),
+        Just("\u{958}"),
+        Just("\\u00c3"),
+        Just("à"),
+        Just("¥"),
+        Just("˜"),
     ];
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
