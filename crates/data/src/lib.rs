@@ -42,6 +42,7 @@ mod recipe;
 mod remove;
 pub mod signals;
 mod source;
+pub mod repair;
 mod split;
 mod words;
 

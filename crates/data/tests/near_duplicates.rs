@@ -105,16 +105,16 @@ fn search(texts: &[String], batch: usize, options: NearDuplicateOptions) -> Clus
     clusters
 }
 
-/// Documents of 60 to 4,000 words, each with one edited copy. What is printed goes into BENCHMARKS.md.
+/// Documents of 60 to 8,000 words, each with one edited copy. What is printed goes into BENCHMARKS.md.
 #[test]
 fn recall_and_precision_by_similarity() {
-    const PAIRS: usize = 250;
+    const PAIRS: usize = 200;
     let levels: Vec<f64> = (0..9).map(|step| 0.6 + 0.05 * f64::from(step)).collect();
     let mut random = Random(1);
     let (mut originals, mut copies, mut exact) = (Vec::new(), Vec::new(), Vec::new());
     for level in &levels {
         for _ in 0..PAIRS {
-            let length = 60.0 * (4000.0f64 / 60.0).powf(random.share());
+            let length = 60.0 * (8000.0f64 / 60.0).powf(random.share());
             let words = random.words(length as usize);
             let copy = edited(&words, *level, &mut random);
             exact.push(jaccard(&words, &copy));
@@ -149,10 +149,10 @@ fn recall_and_precision_by_similarity() {
         right as f64 / similar as f64
     );
 
-    // 0.60 to 0.75 and 0.80 must not be found, 0.85 is the threshold itself, above it the bands promise 0.994 and more.
-    assert!(found_at[..4].iter().all(|share| *share <= 0.004), "{found_at:?}");
-    assert!(found_at[4] <= 0.03, "{found_at:?}");
-    assert!(found_at[5] >= 0.75, "{found_at:?}");
+    // 0.60 to 0.80 must not be found, 0.85 is the threshold itself, above it the bands promise 0.994 and more.
+    assert!(found_at[..5].iter().all(|share| *share == 0.0), "{found_at:?}");
+    // Of documents of more than 4,096 words, one in seven here, the similarity is an estimate.
+    assert!(found_at[5] >= 0.88, "{found_at:?}");
     assert!(found_at[6..8].iter().all(|share| *share >= 0.98), "{found_at:?}");
     assert_eq!(found_at[8], 1.0);
     assert!(right as f64 >= 0.98 * found.len() as f64);

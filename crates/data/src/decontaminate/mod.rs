@@ -3,8 +3,9 @@
 //! An overlap is a run of 13 words, as in GPT-3 (Brown et al. 2020, appendix C) and the decontamination of EleutherAI's
 //! lm-evaluation-harness. Words are compared in lower case and without punctuation; what punctuation separates are
 //! words of their own here, so that code counts the same however it is laid out. As there, a string of 8 to 12 words
-//! counts as a whole, and n-grams in more than 10 documents are taken for common phrases. Unlike there, the whole
-//! document is left out, not 200 characters around the overlap: what surrounds a test question is often its answer.
+//! counts as a whole, and n-grams in more than 10 documents are taken for common phrases. Unlike there, runs of numbers
+//! and of the same few words over and over are not looked for, for they are in any code; and the whole document is left
+//! out, not 200 characters around the overlap: what surrounds a test question is often its answer.
 
 mod evaluation_files;
 mod options;
@@ -17,6 +18,9 @@ use crate::{
 };
 use std::{ops::Range, path::PathBuf};
 use table::Table;
+
+/// A run of words says something if it has so many different words that are no numbers.
+const LEAST_DIFFERENT: usize = 4;
 
 pub use options::DecontaminationOptions;
 pub use report::{BenchmarkReport, CommonPhrase, Contamination, ContaminationReport, Decontamination, Example};
@@ -39,7 +43,7 @@ struct EvaluationSet {
     /// Rows are numbered through all files.
     first_row: u32,
     rows: u32,
-    /// Rows none of whose strings is long enough to be looked for.
+    /// Rows none of whose strings can be looked for: they are too short, or say too little.
     unusable: u32,
 }
 
@@ -185,6 +189,22 @@ impl Benchmarks {
     }
 }
 
+/// Whether a run of words (none where it is a number) has enough different ones.
+fn says_something(words: &[Option<u64>]) -> bool {
+    let mut different = [0; LEAST_DIFFERENT];
+    let mut found = 0;
+    for word in words.iter().flatten() {
+        if !different[..found].contains(word) {
+            different[found] = *word;
+            found += 1;
+            if found == LEAST_DIFFERENT {
+                return true;
+            }
+        }
+    }
+    false
+}
+
 /// Takes rows and makes tables of them.
 struct Builder {
     windows: Windows,
@@ -213,12 +233,19 @@ impl Builder {
         let (Some(set), Some(next)) = (self.sets.last_mut(), self.rows.checked_add(1)) else { return false };
         let mut usable = false;
         for text in texts {
-            let mut words = Vec::new();
-            for_each_word(text, |hash, _, _| words.push(hash));
+            let (mut words, mut telling) = (Vec::new(), Vec::new());
+            for_each_word(text, |hash, start, end| {
+                words.push(hash);
+                telling.push((!text[start..end].bytes().all(|byte| byte.is_ascii_digit())).then_some(hash));
+            });
             if words.len() >= self.ngram_words {
-                self.windows.for_each(&words, |hash, _| self.ngrams.push((hash, self.rows)));
-                usable = true;
-            } else if words.len() >= self.least_words {
+                self.windows.for_each(&words, |hash, at| {
+                    if says_something(&telling[at..at + self.ngram_words]) {
+                        self.ngrams.push((hash, self.rows));
+                        usable = true;
+                    }
+                });
+            } else if words.len() >= self.least_words && says_something(&telling) {
                 let short = ShortString { hash: run_hash(&words), words: words.len() as u32, row: self.rows };
                 self.short.push((short, run_hash(&words[..self.least_words])));
                 usable = true;

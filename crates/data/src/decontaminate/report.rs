@@ -62,7 +62,7 @@ pub struct BenchmarkReport {
     pub name: String,
     /// Rows of the set.
     pub rows: u64,
-    /// Rows that are too short to be looked for.
+    /// Rows that are too short, or say too little, to be looked for.
     pub unusable_rows: u64,
     /// Rows of which a part is in the corpus.
     pub contaminated_rows: u64,

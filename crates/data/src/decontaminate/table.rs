@@ -1,3 +1,5 @@
+use rayon::prelude::*;
+
 /// Which rows hold an n-gram, by its hash.
 ///
 /// The hashes lie in order; a bit map of sixteen bits for each of them says of nearly every other hash that it is not
@@ -15,7 +17,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(mut entries: Vec<(u64, u32)>) -> Self {
-        entries.sort_unstable();
+        entries.par_sort_unstable();
         entries.dedup();
         let bits = (16 * entries.len()).next_power_of_two().ilog2().max(6);
         let bucket_bits = bits - 5;
