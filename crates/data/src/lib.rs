@@ -24,6 +24,7 @@ mod corpus;
 pub mod documents;
 mod encoder;
 mod error;
+pub mod finetune;
 mod folder;
 mod json_lines;
 mod lineage;

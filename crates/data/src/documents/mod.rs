@@ -24,6 +24,7 @@ use crate::{DataError, Source};
 pub use files::{FileStamp, Version};
 pub(crate) use format::{Format, format_of_all};
 pub use id::DocumentId;
+pub(crate) use jsonl::{RawRow, kind, object, raw_rows};
 pub use reject::{Reason, Reject};
 
 /// One document.
