@@ -5,7 +5,7 @@
 The same samples, with a column of every encoding but pickle, are written by both under every compression and level and with every hash.
 StreamingDataset reads our shards and we read the package's; shard files and index.json are compared byte for byte. The exit code is 1 if
 a value differs, if uncompressed shards or an index differ, or if one side cannot read the other. Compressed files may differ where the two
-encoders do; the table says which are equal.
+encoders do (the package's gzip files hold the time, so that not even two of its own are equal); the table says which are equal.
 
 On its first call it makes a Python environment (pip, about 1.5 GB: mosaicml-streaming 0.13 wants torch) in target/mds-parity and goes on in
 it; where target/transformers-parity has torch already, it is used from there. Without --program the example is built with cargo.

@@ -27,6 +27,7 @@ pub mod decontaminate;
 pub mod documents;
 mod encoder;
 mod error;
+pub mod finetune;
 mod folder;
 mod json_lines;
 mod lineage;

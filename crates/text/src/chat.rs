@@ -215,29 +215,69 @@ impl Rendered {
     /// Ids of the text. A special token is read only where the template wrote all of it; between special tokens, template
     /// and message text are encoded together, which gives the ids of other implementations.
     pub fn encode(&self, tokenizer: &Tokenizer) -> Vec<u32> {
-        let mut ids = Vec::new();
-        let mut between = String::new();
-        let mut strips = false;
+        self.encode_cut(tokenizer, &[]).0
+    }
+
+    /// As [`Rendered::encode`], with no token across any of `cuts`, which are ascending byte offsets of
+    /// [`Rendered::text`] between characters. Also gives the place of each cut among the ids.
+    pub fn encode_cut(&self, tokenizer: &Tokenizer, cuts: &[usize]) -> (Vec<u32>, Vec<usize>) {
+        let mut encoding = Encoding { tokenizer, ids: Vec::new(), between: String::new(), strips: false };
+        let mut places = Vec::with_capacity(cuts.len());
+        let mut begin = 0;
         for piece in &self.pieces {
-            if piece.content {
-                between.push_str(&piece.text);
-                continue;
+            let mut rest = piece.text.as_str();
+            while let Some((head, tail)) =
+                cuts.get(places.len()).and_then(|&cut| rest.split_at_checked(cut.checked_sub(begin)?))
+            {
+                encoding.add(head, piece.content);
+                encoding.flush();
+                places.push(encoding.ids.len());
+                begin += head.len();
+                rest = tail;
             }
-            let mut done = 0;
-            for (place, special) in tokenizer.specials().find(&piece.text) {
-                between.push_str(&piece.text[done..place.start]);
-                let text = if strips { between.trim_start() } else { &between };
-                let text = if special.lstrip { text.trim_end() } else { text };
-                tokenizer.encode_part(text, &mut ids);
-                between.clear();
-                ids.push(special.id);
-                strips = special.rstrip;
-                done = place.end;
-            }
-            between.push_str(&piece.text[done..]);
+            encoding.add(rest, piece.content);
+            begin += rest.len();
         }
-        tokenizer.encode_part(if strips { between.trim_start() } else { &between }, &mut ids);
-        ids
+        encoding.flush();
+        places.resize(cuts.len(), encoding.ids.len());
+        (encoding.ids, places)
+    }
+}
+
+/// A text on its way to ids.
+struct Encoding<'a> {
+    tokenizer: &'a Tokenizer,
+    ids: Vec<u32>,
+    /// What follows the last special token and is not encoded yet.
+    between: String,
+    /// Whether the special token before it swallows white space.
+    strips: bool,
+}
+
+impl Encoding<'_> {
+    fn add(&mut self, text: &str, content: bool) {
+        if content {
+            return self.between.push_str(text);
+        }
+        let mut done = 0;
+        for (place, special) in self.tokenizer.specials().find(text) {
+            self.between.push_str(&text[done..place.start]);
+            if special.lstrip {
+                self.between.truncate(self.between.trim_end().len());
+            }
+            self.flush();
+            self.ids.push(special.id);
+            self.strips = special.rstrip;
+            done = place.end;
+        }
+        self.between.push_str(&text[done..]);
+    }
+
+    fn flush(&mut self) {
+        let text = if self.strips { self.between.trim_start() } else { &self.between };
+        self.strips &= text.is_empty();
+        self.tokenizer.encode_part(text, &mut self.ids);
+        self.between.clear();
     }
 }
 

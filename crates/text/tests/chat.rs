@@ -53,6 +53,24 @@ fn golden_conversations_of_dbrx() {
 }
 
 #[test]
+fn cuts_keep_tokens_apart_and_change_nothing_else() {
+    let rendered =
+        CL100K.chat_template().render(&CL100K, &chat(&[("user", "hello  \n\nworld")]), &ChatOptions::default());
+    let rendered = rendered.unwrap();
+    let text = rendered.text();
+    let whole = rendered.encode(&CL100K);
+    for cut in 0..=text.len() {
+        let (ids, places) = rendered.encode_cut(&CL100K, &[cut]);
+        assert_eq!(places.len(), 1);
+        // Inside a special token the template's text is no special token.
+        assert_eq!(CL100K.decode(&ids[..places[0]]), text[..cut]);
+        assert_eq!(CL100K.decode(&ids), text);
+    }
+    let ends = [0, "<|im_start|>".len(), text.len() - "<|im_end|>".len(), text.len()];
+    assert_eq!(rendered.encode_cut(&CL100K, &ends), (whole.clone(), vec![0, 1, whole.len() - 1, whole.len()]));
+}
+
+#[test]
 fn chatml_at_its_edges() {
     let cases: [(Turns, bool, &str); 6] = [
         (&[], true, "<|im_start|>assistant\n"),

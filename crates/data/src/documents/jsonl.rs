@@ -1,7 +1,7 @@
 //! JSON lines: one object a row, its text under one key. A bad row is rejected with its number, the others go on.
 
 use super::{
-    Reason, Step, Steps, Stream,
+    Found, Reason, Reject, Step, Steps, Stream,
     ahead::Ahead,
     compressed,
     files::{FileStamp, Readable, Root},
@@ -16,16 +16,41 @@ use std::{
 };
 
 pub(super) fn open(source: String, jsonl: &Jsonl, root: &Root) -> Result<Stream, DataError> {
-    let files = list(&source, jsonl, root)?;
+    let rows = rows(&source, jsonl, root)?;
+    let jsonl = jsonl.clone();
+    Ok(Box::new(Ahead::new(rows, weight, move |row: Row| row.place.found(fields(&jsonl, &row.bytes)))))
+}
+
+fn rows(source: &str, jsonl: &Jsonl, root: &Root) -> Result<Steps<Row>, DataError> {
+    let files = list(source, jsonl, root)?;
     let (source, limit): (Arc<str>, u64) = (source.into(), jsonl.max_row_bytes);
-    let rows = root.bring(files).flat_map(move |step| -> Steps<Row> {
+    Ok(Box::new(root.bring(files).flat_map(move |step| -> Steps<Row> {
         match step {
             Step::Work(file) => Box::new(Rows::open(source.clone(), limit, file)),
             Step::Done(found) => Box::new(std::iter::once(Step::Done(found))),
         }
-    });
-    let jsonl = jsonl.clone();
-    Ok(Box::new(Ahead::new(rows, weight, move |row: Row| row.place.found(fields(&jsonl, &row.bytes)))))
+    })))
+}
+
+/// A row as it stands in its file.
+pub(crate) struct RawRow {
+    pub(crate) path: Arc<str>,
+    /// Counted from 1.
+    pub(crate) row: Option<u64>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The rows of a source before anything is made of them, without empty ones; what cannot be read is a reject.
+pub(crate) fn raw_rows(
+    source: &str,
+    jsonl: &Jsonl,
+) -> Result<impl Iterator<Item = Result<Result<RawRow, Reject>, DataError>>, DataError> {
+    Ok(rows(source, jsonl, &Root::at(&jsonl.path)?)?.filter_map(|step| match step {
+        Step::Work(Row { place, bytes }) => Some(Ok(Ok(RawRow { path: place.path, row: place.row, bytes }))),
+        Step::Done(Ok(Found::Reject(reject))) => Some(Ok(Err(reject))),
+        Step::Done(Ok(Found::Document(_))) => None, // nothing has been made of a row yet
+        Step::Done(Err(error)) => Some(Err(error)),
+    }))
 }
 
 pub(super) fn list(source: &str, jsonl: &Jsonl, root: &Root) -> Result<Steps<FileStamp>, DataError> {
@@ -91,10 +116,7 @@ impl Iterator for Rows {
 }
 
 fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
-    let row = std::str::from_utf8(row).map_err(|error| Reason::InvalidUtf8 { offset: error.valid_up_to() as u64 })?;
-    let row = row.strip_prefix('\u{feff}').unwrap_or(row);
-    let mut row: Map<String, Value> =
-        serde_json::from_str(row).map_err(|error| Reason::InvalidJson { detail: error.to_string() })?;
+    let mut row = object(row)?;
     let key = &options.text_key;
     let text = match row.remove(key) {
         Some(Value::String(text)) => text,
@@ -118,7 +140,15 @@ fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
     })
 }
 
-fn kind(value: &Value) -> &'static str {
+/// Reads a row that has to be an object.
+pub(crate) fn object(row: &[u8]) -> Result<Map<String, Value>, Reason> {
+    let row = std::str::from_utf8(row).map_err(|error| Reason::InvalidUtf8 { offset: error.valid_up_to() as u64 })?;
+    let row = row.strip_prefix('\u{feff}').unwrap_or(row);
+    serde_json::from_str(row).map_err(|error| Reason::InvalidJson { detail: error.to_string() })
+}
+
+/// What a JSON value is, in words.
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

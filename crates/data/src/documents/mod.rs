@@ -25,6 +25,7 @@ use files::Root;
 pub use files::{FileStamp, Version};
 pub(crate) use format::{Format, format_of_all};
 pub use id::DocumentId;
+pub(crate) use jsonl::{RawRow, kind, object, raw_rows};
 pub use reject::{Reason, Reject};
 
 /// One document.
