@@ -32,6 +32,7 @@ mod pack;
 mod partial;
 mod progress;
 mod recipe;
+pub mod scan;
 pub mod signals;
 mod split;
 
