@@ -41,6 +41,7 @@ mod prepare;
 mod progress;
 mod recipe;
 mod remove;
+pub mod scan;
 pub mod signals;
 mod source;
 pub mod repair;

@@ -144,11 +144,14 @@ pub(super) fn find(text: &str, spans: &mut Vec<PiiSpan>) {
 
 /// The address around an `@`, none of it before a place.
 fn address(bytes: &[u8], at: usize, from: usize) -> Option<(usize, usize)> {
-    let is_local = |byte: &u8| is_word(*byte) || matches!(byte, b'.' | b'+' | b'-' | b'%' | b'\'');
+    // Accented Latin letters (U+00C0 to U+024F in UTF-8) are in use on either side.
+    let is_accented = |byte: u8| matches!(byte, 0xc3..=0xc9 | 0x80..=0xbf);
+    let is_local =
+        |byte: &u8| is_word(*byte) || is_accented(*byte) || matches!(byte, b'.' | b'+' | b'-' | b'%' | b'\'');
     let local = &bytes[from.max(at.saturating_sub(LOCAL + 1))..at];
     let mut start = at - local.iter().rev().position(|byte| !is_local(byte)).unwrap_or(local.len());
     // Nor does it begin with a dot or a quotation mark.
-    while start < at && matches!(bytes[start], b'.' | b'\'' | b'-' | b'%') {
+    while start < at && matches!(bytes[start], b'.' | b'\'' | b'-' | b'%' | 0x80..=0xbf) {
         start += 1;
     }
     if start == at
@@ -158,7 +161,7 @@ fn address(bytes: &[u8], at: usize, from: usize) -> Option<(usize, usize)> {
     {
         return None;
     }
-    let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || is_accented(byte) || matches!(byte, b'.' | b'-');
     let rest = &bytes[at + 1..bytes.len().min(at + 2 + DOMAIN)];
     let length = rest.iter().position(|byte| !is_domain(*byte)).unwrap_or(rest.len());
     let domain = &rest[..rest[..length].iter().rposition(u8::is_ascii_alphanumeric)? + 1];

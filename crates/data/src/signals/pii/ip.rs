@@ -4,10 +4,9 @@ use super::bounds::{at, before, context, ends_in_word, is_word, run};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Words before what looks like an address but is a version or the number of a section.
-const NOT_AN_ADDRESS: [&[u8]; 22] = [
+const NOT_AN_ADDRESS: [&[u8]; 21] = [
     b"v",
     b"ver",
-    b"version",
     b"release",
     b"rev",
     b"revision",
@@ -55,7 +54,9 @@ fn version4(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
     // Part of a longer number, of a word, of a file's name, or bound to a package.
     let inside =
         is_word(previous) || matches!(previous, b'.' | b'~' | b'^') || previous == b'-' && !earlier.is_ascii_digit();
-    let compared = previous == b'=' && matches!(earlier, b'=' | b'>' | b'<' | b'~' | b'!');
+    // `pkg==1.2.3.4`, `pkg >= 1.2.3.4`.
+    let bound = bytes[..start].trim_ascii_end();
+    let compared = matches!(bound, [.., b'=' | b'>' | b'<' | b'~' | b'!', b'='] | [.., b'~' | b'^' | b'<' | b'>']);
     let continued = is_word(next)
         || matches!(next, b'.' | b'-' | b'+') && is_word(later) && !(next == b'-' && later.is_ascii_digit());
     if inside || compared || continued || !is_public(Ipv4Addr::from(octets)) || is_object_identifier(octets) {
@@ -66,7 +67,8 @@ fn version4(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
         return None;
     }
     let context = context(bytes, start, 24);
-    (!NOT_AN_ADDRESS.iter().any(|word| ends_in_word(&context, word))).then_some((start, end))
+    let is_version = context.ends_with(b"version"); // AssemblyVersion
+    (!is_version && !NOT_AN_ADDRESS.iter().any(|word| ends_in_word(&context, word))).then_some((start, end))
 }
 
 fn is_public(address: Ipv4Addr) -> bool {

@@ -133,13 +133,17 @@ impl Groups {
     }
 
     fn is_international(&self) -> bool {
+        // Two numbers and a point are a fraction.
+        if self.count == 2 && self.separator == b'.' {
+            return false;
+        }
         // In one piece, a number after a plus sign is a sum unless it is long.
         let least = if self.count == 1 { 10 } else { 8 };
         if self.length < least || self.lengths[..self.count].iter().all(|length| *length == 1) {
             return false;
         }
         match self.digits() {
-            [b'1', number @ ..] => number.len() == 10 && is_american(number),
+            [b'1', number @ ..] => number.len() == 10 && number[0] >= b'2',
             [b'0', ..] => false,
             digits => is_country(digits),
         }

@@ -32,6 +32,10 @@ const MOST: usize = 256;
 
 /// The value that is assigned to the name whose known part ends at a place.
 pub(super) fn find(bytes: &[u8], name: usize) -> Option<(usize, usize)> {
+    // `tokenizer`, `secretary`.
+    if at(bytes, name).is_ascii_lowercase() {
+        return None;
+    }
     let is_password = [b"word".as_slice(), b"passwd", b"phrase", b"pwd"];
     let known = bytes[name.saturating_sub(6)..name].to_ascii_lowercase();
     let is_password = is_password.iter().any(|end| known.ends_with(end));
@@ -58,8 +62,7 @@ pub(super) fn find(bytes: &[u8], name: usize) -> Option<(usize, usize)> {
             byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'`' | b',' | b';' | b'<' | b')')
         });
         // An expression of a program: a call, an index, a path of names.
-        let is_expression =
-            bytes[value..end].iter().any(|byte| matches!(byte, b'(' | b'[' | b'{' | b'.' | b'&' | b'*' | b':'));
+        let is_expression = bytes[value..end].iter().any(|byte| matches!(byte, b'(' | b'[' | b'{' | b'.' | b':'));
         if is_expression {
             return None;
         }
