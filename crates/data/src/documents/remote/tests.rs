@@ -88,7 +88,10 @@ fn a_tree_reads_the_same_from_a_store_as_from_a_folder() {
     };
     let local = names(tree::list("docs".into(), &tree, &Root::at(folder.path()).unwrap()).unwrap());
     assert_eq!(local, names(tree::list("docs".into(), &tree, &root).unwrap()));
-    assert_eq!(local.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), paths.iter().map(|(path, _)| *path).collect::<Vec<_>>());
+    assert_eq!(
+        local.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+        paths.iter().map(|(path, _)| *path).collect::<Vec<_>>()
+    );
 }
 
 #[test]
