@@ -93,6 +93,9 @@ impl Iterator for Rows {
 fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
     let row = std::str::from_utf8(row).map_err(|error| Reason::InvalidUtf8 { offset: error.valid_up_to() as u64 })?;
     let row = row.strip_prefix('\u{feff}').unwrap_or(row);
+    if row.trim_start().starts_with('"') && json_string(row).is_some_and(|inner| inner.trim_start().starts_with('{')) {
+        return Err(Reason::DoubleEscaped { detail: "the row is a string that holds an object".into() });
+    }
     let mut row: Map<String, Value> =
         serde_json::from_str(row).map_err(|error| Reason::InvalidJson { detail: error.to_string() })?;
     let key = &options.text_key;
@@ -104,6 +107,11 @@ fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
             return Err(Reason::NoText { detail: format!("no key {key:?} among {}", keys.join(", ")) });
         }
     };
+    if text.contains('\\') && json_string(&text).is_some() {
+        return Err(Reason::DoubleEscaped {
+            detail: format!("{key:?} holds a string in quotation marks with escapes"),
+        });
+    }
     let mut take = |key: &str| match row.remove(key) {
         Some(Value::String(text)) if !text.is_empty() => Some(text),
         Some(Value::Array(list)) if !list.is_empty() => {
@@ -116,6 +124,11 @@ fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
         language: take(&options.language_key),
         text,
     })
+}
+
+/// The text that a JSON string stands for, if all of `text` is one.
+fn json_string(text: &str) -> Option<String> {
+    text.trim().starts_with('"').then(|| serde_json::from_str(text).ok())?
 }
 
 fn kind(value: &Value) -> &'static str {
