@@ -4,7 +4,7 @@ mod support;
 
 use flate2::write::GzEncoder;
 use moeworks_data::{
-    CargoRegistry, Corpus, DataError, DocumentId, Event, Fault, Jsonl, Reason, Recipe, Side, Source, Tree,
+    CargoRegistry, Corpus, DataError, DocumentId, Event, Fault, Jsonl, Reason, Recipe, Side, Source, Tree, documents,
 };
 use proptest::prelude::*;
 use std::{fs, io::Write};
@@ -153,6 +153,152 @@ fn rows_are_read_and_bad_ones_are_named_by_their_number() {
             ]
         );
         assert_eq!(rejects[2].to_string(), format!("{file}: {file}, row 5: no text: no key \"text\" among title"),);
+    }
+}
+
+#[test]
+fn json_inside_json_is_told_from_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [
+        (r#""{\"text\": \"one\"}""#, Some("double-escaped")),
+        (r#"{"text": "\"line\\nline\""}"#, Some("double-escaped")),
+        (r#"{"text": "\"Quoted,\" he said, \"is not escaped.\""}"#, None),
+        (r#"{"text": "\"quoted\""}"#, None),
+        (r#"{"text": "a regular \\n expression"}"#, None),
+        (r#""a string""#, Some("invalid-json")),
+    ];
+    for (row, expected) in rows {
+        plant(folder.path(), &[("a.jsonl", row.as_bytes())]);
+        let (documents, rejects) = read(&Source::Jsonl(Jsonl::new(folder.path().join("a.jsonl")))).unwrap();
+        assert_eq!(rejects.first().map(|reject| reject.reason.name()), expected, "{row}");
+        assert_eq!(documents.len() + rejects.len(), 1, "{row}");
+    }
+}
+
+#[global_allocator]
+static MEMORY: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
+
+/// The row would take 1 GB; it is passed over without being held, and the next is read.
+#[test]
+fn a_row_of_a_gigabyte_takes_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.jsonl.zst");
+    let mut file = zstd::Encoder::new(fs::File::create(&path).unwrap(), 1).unwrap();
+    file.write_all(b"{\"text\": \"").unwrap();
+    (0..1024).for_each(|_| file.write_all(&[b'x'; 1 << 20]).unwrap());
+    file.write_all(b"\"}\r\n{\"text\": \"after\"}\r\n").unwrap();
+    file.finish().unwrap();
+    MEMORY.reset_peak_usage();
+    let before = MEMORY.current_usage();
+    let (documents, rejects) = read(&Source::Jsonl(Jsonl { max_row_bytes: 1 << 20, ..Jsonl::new(path) })).unwrap();
+    assert_eq!((rejects[0].row, &rejects[0].reason), (Some(1), &Reason::TooLarge { limit: 1 << 20 }));
+    assert_eq!((documents[0].text.as_str(), documents[0].path.as_str()), ("after", "long.jsonl.zst#2"));
+    // The other tests of this file run at the same time.
+    let used = MEMORY.peak_usage() - before;
+    assert!(used < 256 << 20, "{used}");
+}
+
+#[test]
+fn licences_of_a_tree_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mit = b"MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy of this \
+        software and associated documentation files (the \"Software\"), to deal in the Software without restriction, \
+        including ...\n\nThe above copyright notice and this permission notice shall be included in all copies or \
+        substantial portions of the Software.\n";
+    let bsd =
+        b"Redistribution and use in source and binary forms, with or without\nmodification, are permitted provided";
+    plant(
+        folder.path(),
+        &[
+            ("LICENSE", mit),
+            ("main.rs", b"fn main() {}"),
+            ("deep/er/lib.rs", b"// lib"),
+            ("deep/own.rs", b"// SPDX-License-Identifier: ISC"),
+            ("vendor/COPYING", bsd),
+            ("vendor/x.c", b"int x;"),
+            ("strange/LICENSE", b"Ask me."),
+            ("strange/y.c", b"int y;"),
+        ],
+    );
+    let tree = Tree {
+        detect_licence: true,
+        extensions: Some(vec!["rs".into(), "c".into()]),
+        licence: Some("Proprietary".into()),
+        ..Tree::new(folder.path().into())
+    };
+    let licences = |tree: &Tree| -> Vec<(String, Option<String>)> {
+        let (documents, _) = read(&Source::Tree(tree.clone())).unwrap();
+        documents.into_iter().map(|d| (d.path, d.licence)).collect()
+    };
+    let expected =
+        |pairs: [(&str, &str); 5]| pairs.map(|(path, licence)| (path.to_owned(), Some(licence.to_owned()))).to_vec();
+    let found = [
+        ("deep/er/lib.rs", "MIT"),
+        ("deep/own.rs", "ISC"),
+        ("main.rs", "MIT"),
+        ("strange/y.c", "MIT"),
+        ("vendor/x.c", "BSD-2-Clause"),
+    ];
+    assert_eq!(licences(&tree), expected(found));
+    fs::remove_file(folder.path().join("LICENSE")).unwrap();
+    let found = found.map(|(path, licence)| (path, if licence == "MIT" { "Proprietary" } else { licence }));
+    assert_eq!(licences(&tree), expected(found));
+    let undetected = Tree { detect_licence: false, ..tree };
+    assert!(licences(&undetected).iter().all(|(_, licence)| licence.as_deref() == Some("Proprietary")));
+}
+
+#[test]
+fn stamps_list_what_is_read_and_change_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let stamp = |source: &Source| documents::stamp(source).unwrap();
+    let paths = |source: &Source| stamp(source).into_iter().map(|file| file.path).collect::<Vec<_>>();
+    plant(root, &[("a/x.rs", b"// x"), ("a/LICENSE", b"terms"), ("b.rs", b"// b"), ("c.md", b"# c"), (".h.rs", b"h")]);
+    let tree = Tree { extensions: Some(vec!["rs".into()]), ..Tree::new(root.into()) };
+    let source = Source::Tree(tree.clone());
+    assert_eq!(paths(&source), ["a/x.rs", "b.rs"]);
+    assert_eq!(paths(&Source::Tree(Tree { detect_licence: true, ..tree })), ["a/LICENSE", "a/x.rs", "b.rs"]);
+    assert_eq!(paths(&Source::Tree(Tree::new(root.join("c.md")))), ["c.md"]);
+
+    let before = stamp(&source);
+    assert_eq!((before[0].bytes, stamp(&source)), (4, before.clone()));
+    let file = fs::File::options().write(true).open(root.join("b.rs")).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(9)).unwrap();
+    let after = stamp(&source);
+    assert_eq!((&after[0], &after[1].version), (&before[0], &documents::Version::Modified(9_000_000_000)));
+
+    plant(root, &[("rows/2.jsonl", b""), ("rows/1.jsonl.gz", b""), ("rows/3.txt", b"")]);
+    assert_eq!(paths(&Source::Jsonl(Jsonl::new(root.join("rows")))), ["1.jsonl.gz", "2.jsonl"]);
+
+    let index = root.join("home/registry/src/index");
+    plant(
+        &index,
+        &[
+            ("b-1.0.0/Cargo.toml", &manifest("b", "license = \"MIT\"")),
+            ("b-1.0.0/src/lib.rs", b"// b"),
+            ("a-1.0.0/Cargo.toml", &manifest("a", "")),
+            ("a-1.0.0/src/lib.rs", b"// a"),
+        ],
+    );
+    let registry = CargoRegistry { cargo_home: Some(root.join("home")), ..CargoRegistry::default() };
+    assert_eq!(
+        paths(&Source::CargoRegistry(registry)),
+        ["a-1.0.0/Cargo.toml", "b-1.0.0/Cargo.toml", "b-1.0.0/src/lib.rs"]
+    );
+}
+
+#[test]
+fn urls_of_files_are_paths_and_others_say_how_to_read_them() {
+    let folder = tempfile::tempdir().unwrap();
+    plant(folder.path(), &[("a b.txt", b"text")]);
+    let url = format!("file://{}/a%20b.txt", folder.path().display());
+    let (documents, _) = read(&Source::at(url.as_ref()).unwrap()).unwrap();
+    assert_eq!(documents[0].path, "a b.txt");
+    #[cfg(not(feature = "remote"))]
+    {
+        let error = Source::at("s3://key:secret@bucket/x".as_ref()).unwrap_err();
+        assert!(error.to_string().contains("cargo build --release -p moeworks --features remote"), "{error}");
+        assert!(!error.to_string().contains("secret") && error.fault() == Fault::BadConfiguration);
     }
 }
 

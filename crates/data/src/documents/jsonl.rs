@@ -116,7 +116,17 @@ impl Iterator for Rows {
 }
 
 fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
+<<<<<<< HEAD
     let mut row = object(row)?;
+=======
+    let row = std::str::from_utf8(row).map_err(|error| Reason::InvalidUtf8 { offset: error.valid_up_to() as u64 })?;
+    let row = row.strip_prefix('\u{feff}').unwrap_or(row);
+    if row.trim_start().starts_with('"') && json_string(row).is_some_and(|inner| inner.trim_start().starts_with('{')) {
+        return Err(Reason::DoubleEscaped { detail: "the row is a string that holds an object".into() });
+    }
+    let mut row: Map<String, Value> =
+        serde_json::from_str(row).map_err(|error| Reason::InvalidJson { detail: error.to_string() })?;
+>>>>>>> h/documents
     let key = &options.text_key;
     let text = match row.remove(key) {
         Some(Value::String(text)) => text,
@@ -126,6 +136,11 @@ fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
             return Err(Reason::NoText { detail: format!("no key {key:?} among {}", keys.join(", ")) });
         }
     };
+    if text.contains('\\') && json_string(&text).is_some() {
+        return Err(Reason::DoubleEscaped {
+            detail: format!("{key:?} holds a string in quotation marks with escapes"),
+        });
+    }
     let mut take = |key: &str| match row.remove(key) {
         Some(Value::String(text)) if !text.is_empty() => Some(text),
         Some(Value::Array(list)) if !list.is_empty() => {
@@ -140,6 +155,7 @@ fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
     })
 }
 
+<<<<<<< HEAD
 /// Reads a row that has to be an object.
 pub(crate) fn object(row: &[u8]) -> Result<Map<String, Value>, Reason> {
     let row = std::str::from_utf8(row).map_err(|error| Reason::InvalidUtf8 { offset: error.valid_up_to() as u64 })?;
@@ -149,6 +165,14 @@ pub(crate) fn object(row: &[u8]) -> Result<Map<String, Value>, Reason> {
 
 /// What a JSON value is, in words.
 pub(crate) fn kind(value: &Value) -> &'static str {
+=======
+/// The text that a JSON string stands for, if all of `text` is one.
+fn json_string(text: &str) -> Option<String> {
+    text.trim().starts_with('"').then(|| serde_json::from_str(text).ok())?
+}
+
+fn kind(value: &Value) -> &'static str {
+>>>>>>> h/documents
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -47,6 +47,11 @@ pub enum Reason {
         /// The parser's words.
         detail: String,
     },
+    /// JSON written into a JSON string: what reads it gets the escapes for the text.
+    DoubleEscaped {
+        /// Where the string stands.
+        detail: String,
+    },
     /// A row without a text where one is expected.
     NoText {
         /// What was found.
@@ -72,6 +77,7 @@ impl Reason {
             Self::TooLarge { .. } => "too-large",
             Self::Unreadable { .. } => "unreadable",
             Self::InvalidJson { .. } => "invalid-json",
+            Self::DoubleEscaped { .. } => "double-escaped",
             Self::NoText { .. } => "no-text",
             Self::Empty => "empty",
             Self::NoLicence { .. } => "no-licence",
@@ -88,6 +94,7 @@ impl fmt::Display for Reason {
             Self::TooLarge { limit } => write!(f, "larger than the {limit} bytes which the source allows"),
             Self::Unreadable { detail } => write!(f, "cannot be read: {detail}"),
             Self::InvalidJson { detail } => write!(f, "no JSON object: {detail}"),
+            Self::DoubleEscaped { detail } => write!(f, "JSON inside a JSON string: {detail}; unescape it once"),
             Self::NoText { detail } => write!(f, "no text: {detail}"),
             Self::Empty => f.write_str("nothing but white space"),
             Self::NoLicence { detail } => write!(f, "no licence: {detail}"),
