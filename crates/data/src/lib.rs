@@ -27,7 +27,6 @@ mod error;
 mod folder;
 mod loader;
 pub mod mds;
-mod order;
 mod pack;
 mod partial;
 mod progress;
@@ -41,8 +40,10 @@ pub use documents::{Document, DocumentId, Reason, Reject};
 pub use encoder::Encoder;
 pub use error::{DataError, Fault};
 pub use folder::{DataFolder, DocumentRecord, Span, Work};
-pub use loader::{Batch, Loader, LoaderOptions, LoaderState, Position};
-pub use order::Order;
+pub use loader::{
+    Batch, Loader, LoaderOptions, LoaderState, Order, Position, Schedule, StageMix, StageState, StreamSource,
+    StreamState, Weight,
+};
 pub use progress::{Counts, Progress, Stage};
 pub use recipe::{CargoRegistry, Jsonl, Recipe, Source, Tree};
 pub use split::{Side, Split};
