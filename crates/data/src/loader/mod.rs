@@ -22,7 +22,7 @@ pub use order::Order;
 pub use schedule::{Position, Schedule, StageMix, StreamSource};
 pub use state::{LoaderState, StageState, StreamState};
 
-use crate::DataError;
+use crate::{DataError, mds::Verify};
 use batch::Shape;
 use blocks::BlockOrder;
 use reader::{Reader, Shared};
@@ -118,6 +118,15 @@ impl Loader {
     #[must_use]
     pub fn shards_opened(&self) -> u64 {
         self.shared.streams.iter().map(|stream| stream.opened()).sum()
+    }
+
+    /// Whether the hash of every shard is checked before anything in it is used: the options ask for it, and the
+    /// indices state one for each.
+    #[must_use]
+    pub fn checks_hashes(&self) -> bool {
+        let Shared { streams, options, .. } = &*self.shared;
+        let stated = |stream: &Arc<Stream>| stream.dataset.shards().all(|shard| !shard.raw_data.hashes.is_empty());
+        options.verify != Verify::Sizes && streams.iter().all(stated)
     }
 
     /// The next sample.

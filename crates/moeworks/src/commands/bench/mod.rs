@@ -1,5 +1,6 @@
-//! `bench`: how fast this machine trains, op by op, beside what the hardware could do.
+//! `bench`: how fast this machine trains, op by op, beside what the hardware could do; and how fast data comes.
 
+mod loader;
 mod measure;
 mod ops;
 mod train;
@@ -11,5 +12,6 @@ pub fn run(command: &Bench, quiet: bool) -> Result<()> {
     match command {
         Bench::Train(flags) => train::run(flags, quiet),
         Bench::Ops(flags) => ops::run(flags, quiet),
+        Bench::Loader(flags) => loader::run(flags),
     }
 }
