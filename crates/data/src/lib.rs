@@ -34,17 +34,16 @@ mod lineage;
 mod loader;
 pub mod mds;
 mod near_duplicates;
-mod order;
 mod pack;
 mod partial;
 mod prepare;
 mod progress;
 mod recipe;
 mod remove;
+pub mod repair;
 pub mod scan;
 pub mod signals;
 mod source;
-pub mod repair;
 mod split;
 mod words;
 
@@ -57,9 +56,11 @@ pub use encoder::Encoder;
 pub use error::{DataError, Fault};
 pub use folder::{DataFolder, DocumentRecord, Span, Work};
 pub use lineage::{Occurrence, Trace};
-pub use loader::{Batch, Loader, LoaderOptions, LoaderState, Position};
+pub use loader::{
+    Batch, Loader, LoaderOptions, LoaderState, Order, Position, Schedule, StageMix, StageState, StreamSource,
+    StreamState, Weight,
+};
 pub use near_duplicates::{Clusters, NearDuplicateOptions, NearDuplicates};
-pub use order::Order;
 pub use prepare::Prepared;
 pub use progress::{Counts, Progress, Stage};
 pub use recipe::Recipe;

@@ -4,7 +4,7 @@ mod support;
 
 use moeworks_data::{
     DataError, Fault, Loader, LoaderOptions, LoaderState, Position, build,
-    mds::{Dtype, Encoding, NdArray, Value, Writer, WriterOptions},
+    mds::{Compression, Dtype, Encoding, NdArray, Value, Writer, WriterOptions},
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, fs, path::Path, sync::OnceLock};
@@ -26,8 +26,15 @@ fn data() -> &'static Path {
 }
 
 fn write(folder: &Path, samples: impl Iterator<Item = Vec<i32>>) {
-    let options =
-        WriterOptions { size_limit: Some(600), ..WriterOptions::new(vec![("tokens".into(), Encoding::tokens())]) };
+    write_compressed(folder, samples, None);
+}
+
+fn write_compressed(folder: &Path, samples: impl Iterator<Item = Vec<i32>>, compression: Option<Compression>) {
+    let options = WriterOptions {
+        size_limit: Some(600),
+        compression,
+        ..WriterOptions::new(vec![("tokens".into(), Encoding::tokens())])
+    };
     let mut writer = Writer::create(folder, options).unwrap();
     for ids in samples {
         writer.write(&[Value::NdArray(NdArray::from_i32(&ids))]).unwrap();
@@ -37,6 +44,10 @@ fn write(folder: &Path, samples: impl Iterator<Item = Vec<i32>>) {
 
 fn options(batch: usize, seed: u64) -> LoaderOptions {
     LoaderOptions { seed, ..LoaderOptions::new(batch, 8 * SAMPLES as usize) }
+}
+
+fn at(epoch: u64, sample: u64) -> Position {
+    Position { stage: 0, epoch, sample }
 }
 
 fn samples(loader: &mut Loader, count: usize) -> Vec<u64> {
@@ -58,8 +69,9 @@ proptest! {
     #[test]
     fn a_stop_at_any_point_changes_nothing(
         batch in 1usize..50, seed: u64, shuffle: bool, prefetch in 0usize..4, stop in 0usize..20, other_batch in 1usize..9,
+        block_bytes in 0u64..3000,
     ) {
-        let options = LoaderOptions { shuffle, prefetch, ..options(batch, seed) };
+        let options = LoaderOptions { shuffle, prefetch, block_bytes, ..options(batch, seed) };
         let whole = samples(&mut Loader::open(data(), options.clone()).unwrap(), 21 * batch);
         let mut first = Loader::open(data(), options.clone()).unwrap();
         for at in 0..stop {
@@ -77,8 +89,8 @@ proptest! {
     }
 
     #[test]
-    fn every_sample_comes_once_per_epoch(batch in 1usize..50, seed: u64) {
-        let mut loader = Loader::open(data(), options(batch, seed)).unwrap();
+    fn every_sample_comes_once_per_epoch(batch in 1usize..50, seed: u64, block_bytes in 0u64..3000) {
+        let mut loader = Loader::open(data(), LoaderOptions { block_bytes, ..options(batch, seed) }).unwrap();
         let three = samples(&mut loader, 3 * SAMPLES as usize);
         let epochs: Vec<&[u64]> = three.chunks(SAMPLES as usize).collect();
         for epoch in &epochs {
@@ -93,14 +105,14 @@ proptest! {
 fn counts_and_positions() {
     let mut loader = Loader::open(data(), LoaderOptions { shuffle: false, ..options(10, 0) }).unwrap();
     assert_eq!((loader.sequence_length(), loader.samples_per_epoch(), loader.tokens_per_epoch()), (8, 37, 296));
-    assert_eq!(loader.position(), Position { epoch: 0, sample: 0 });
+    assert_eq!(loader.position(), Position::default());
     for _ in 0..4 {
         let batch = loader.next_batch().unwrap();
         assert_eq!((batch.tokens.len(), batch.sequence_length, batch.next), (80, 8, loader.position()));
     }
     // The fourth batch took its last three samples from the second epoch.
-    assert_eq!((loader.position(), loader.tokens_seen()), (Position { epoch: 1, sample: 3 }, 320));
-    loader.seek(Position { epoch: 7, sample: 36 }).unwrap();
+    assert_eq!((loader.position(), loader.tokens_seen()), (at(1, 3), 320));
+    loader.seek(at(7, 36)).unwrap();
     assert_eq!(samples(&mut loader, 3), [36, 0, 1]);
 }
 
@@ -115,12 +127,16 @@ fn another_seed_is_another_order() {
 fn a_state_of_other_data_or_another_order_is_refused() {
     let mut loader = Loader::open(data(), options(4, 1)).unwrap();
     let state = loader.state();
+    let mut other_data = state.clone();
+    other_data.stages[0].streams[0].data = "other".into();
     let wrong = [
-        (LoaderState { data: "other".into(), ..state.clone() }, "fingerprint"),
+        (other_data, "fingerprint"),
+        (LoaderState { block_bytes: 1, ..state.clone() }, "the bytes of a block was 1"),
+        (LoaderState { position: Position { stage: 1, ..state.position }, ..state.clone() }, "in stage 2 of 1"),
         (LoaderState { seed: 2, ..state.clone() }, "the seed of the order was 2, now it is 1"),
         (LoaderState { shuffle: false, ..state.clone() }, "shuffle was false"),
-        (LoaderState { position: Position { epoch: 0, sample: 37 }, ..state.clone() }, "number 37 of epoch 0"),
-        (LoaderState { position: Position { epoch: u64::MAX, sample: 0 }, ..state.clone() }, "an epoch of 37 samples"),
+        (LoaderState { position: at(0, 37), ..state.clone() }, "number 37 of epoch 0"),
+        (LoaderState { position: at(u64::MAX, 0), ..state.clone() }, "an epoch of 37 samples"),
     ];
     for (state, expected) in wrong {
         let error = loader.restore(&state).unwrap_err();
@@ -138,7 +154,7 @@ fn wrong_samples_are_named_and_never_given() {
         let mut loader = Loader::open(folder.path(), options).unwrap();
         assert_eq!(loader.next_batch().unwrap().samples, [0, 1]);
         let first = loader.next_batch().unwrap_err();
-        assert_eq!(loader.position(), Position { epoch: 0, sample: 2 });
+        assert_eq!(loader.position(), at(0, 2));
         // It stays where it is, and says the same again.
         assert_eq!(loader.next_batch().unwrap_err().to_string(), first.to_string());
         assert_eq!(first.fault(), Fault::BadData);
@@ -153,31 +169,71 @@ fn wrong_samples_are_named_and_never_given() {
     let error = fail(&[good.clone(), good.clone(), vec![1, 2, -1]], 50);
     assert!(error.contains("sample 2: column \"tokens\", position 2: token id -1"), "{error}");
     let error = fail(&[good.clone(), good.clone(), vec![1, 2]], 50);
-    assert!(error.contains("sample 2: 2 tokens, but the first sample has 3"), "{error}");
+    assert!(error.contains("sample 2: column \"tokens\", 2 tokens, but the data set's first sample has 3"), "{error}");
+}
+
+/// Blocks of two shards of about 12 samples: the first batches come, the error waits until its block is needed.
+#[test]
+fn a_damaged_shard_is_an_error_that_names_it_when_it_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), (0..SAMPLES as i32).map(|k| (8 * k..8 * k + 8).collect()));
+    let path = folder.path().join("shard.00002.mds");
+    let bytes = fs::read(&path).unwrap();
+    let damages: [(&str, &[&str], Box<dyn Fn()>); 3] = [
+        (
+            "a flipped bit",
+            &["xxh3_64", "the content has changed"],
+            Box::new(|| {
+                let mut bytes = bytes.clone();
+                *bytes.last_mut().unwrap() ^= 1;
+                fs::write(&path, &bytes).unwrap();
+            }),
+        ),
+        ("cut off", &["bytes long, the index says"], Box::new(|| fs::write(&path, &bytes[..100]).unwrap())),
+        ("gone", &["is missing"], Box::new(|| fs::remove_file(&path).unwrap())),
+    ];
+    for (what, expected, damage) in damages {
+        for block_bytes in [0, 1100] {
+            damage();
+            let options = LoaderOptions { shuffle: false, block_bytes, ..options(1, 0) };
+            let mut loader = Loader::open(folder.path(), options).unwrap();
+            let error = loop {
+                if let Err(error) = loader.next_batch() {
+                    break error.to_string();
+                }
+            };
+            assert!(
+                expected.iter().all(|part| error.contains(part)) && error.contains("shard.00002.mds"),
+                "{what}: {error}"
+            );
+            let at = loader.position();
+            assert!(at.sample > 10, "{what}: two good shards come before");
+            assert_eq!(loader.next_batch().unwrap_err().to_string(), error);
+            // Mended, it goes on where it stopped.
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(loader.next_batch().unwrap().samples, [at.sample]);
+        }
+    }
 }
 
 #[test]
-fn a_shard_that_breaks_while_reading_is_an_error_that_names_it() {
+fn every_shard_is_opened_once_a_pass() {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), (0..SAMPLES as i32).map(|k| (8 * k..8 * k + 8).collect()));
-    let options = LoaderOptions { shuffle: false, prefetch: 0, ..options(1, 0) };
-    let mut loader = Loader::open(folder.path(), options).unwrap();
-    loader.next_batch().unwrap();
-    let path = folder.path().join("shard.00001.mds");
-    let mut bytes = fs::read(&path).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&path, &bytes).unwrap();
-    let error = loop {
-        if let Err(error) = loader.next_batch() {
-            break error;
-        }
-    };
-    assert!(error.to_string().contains("shard.00001.mds") && error.to_string().contains("xxh3_64"), "{error}");
-    // Mended, it goes on where it stopped.
-    let at = loader.position();
-    *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&path, &bytes).unwrap();
-    assert_eq!(loader.next_batch().unwrap().samples, [at.sample]);
+    let samples_of = (0..400).map(|k| (8 * k..8 * k + 8).collect());
+    write_compressed(folder.path(), samples_of, Some("zstd:1".parse().unwrap()));
+    let shards = fs::read_dir(folder.path()).unwrap().count() as u64 - 1;
+    assert!(shards > 20);
+    // Blocks of two, of four, and of all shards, which are then never opened again.
+    for (block_bytes, passes) in [(0, 3), (2400, 3), (1 << 20, 1)] {
+        let options = LoaderOptions { block_bytes, prefetch: 0, ..LoaderOptions::new(4, 8 * 400) };
+        let mut loader = Loader::open(folder.path(), options).unwrap();
+        let three: Vec<u64> = (0..300).flat_map(|_| loader.next_batch().unwrap().samples).collect();
+        assert_eq!(three.iter().collect::<BTreeSet<_>>().len(), 400);
+        let opened = loader.shards_opened();
+        // At most two blocks more were opened ahead.
+        let most = passes * shards + 2 * if block_bytes == 0 { 2 } else { 4 };
+        assert!((passes * shards..=most).contains(&opened), "{opened} for {passes} passes over {shards} shards");
+    }
 }
 
 #[test]

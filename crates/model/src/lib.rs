@@ -20,7 +20,7 @@ pub mod training;
 pub mod weights;
 
 pub use activations::{Activations, Purpose, Recompute};
-pub use batch::Batch;
+pub use batch::{Batch, Sequence};
 pub use config::{Architecture, Config, RopeScaling};
 pub use error::ModelError;
 pub use huggingface::{Checkpoint, SaveFormat};

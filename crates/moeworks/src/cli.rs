@@ -469,6 +469,39 @@ pub enum Bench {
     Ops(BenchOps),
     /// Text to ids: MB/s and tokens/s with one thread and more.
     Tokenize(BenchTokenize),
+    /// How fast batches come from a folder of shards.
+    Loader(BenchLoader),
+}
+
+/// Flags of `bench loader`.
+#[derive(Debug, Args)]
+pub struct BenchLoader {
+    /// A folder that `data build` made, or any MDS folder with a column `tokens`.
+    pub folder: PathBuf,
+    /// Samples of a batch, of all readers together.
+    #[arg(long, default_value_t = 16, value_parser = parse_positive)]
+    pub batch: usize,
+    /// In a random order; as stored if not given.
+    #[arg(long)]
+    pub shuffle: bool,
+    /// Readers that share each batch, a thread each.
+    #[arg(long, default_value_t = 1, value_parser = parse_positive)]
+    pub readers: usize,
+    /// For so long.
+    #[arg(long, default_value_t = 5.0, conflicts_with = "epochs")]
+    pub seconds: f64,
+    /// For so many passes over the data, instead.
+    #[arg(long)]
+    pub epochs: Option<f64>,
+    /// Does not check hashes.
+    #[arg(long)]
+    pub no_hashes: bool,
+    /// MiB of the shards whose samples are shuffled together.
+    #[arg(long, default_value_t = 256)]
+    pub block_mib: u64,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where and in which numbers to measure.

@@ -94,15 +94,19 @@ pub struct TrainWatch {
 const PARTS: u64 = 10_000;
 
 impl TrainWatch {
-    /// Eyes for a run over a data folder.
-    pub fn new(config: &TrainConfig, data: &DataFolder, tokenizer: &Tokenizer, quiet: bool) -> Result<Self> {
+    /// Eyes for a run over data folders, of each of which as much is scored; all have samples of one length.
+    pub fn new(config: &TrainConfig, data: &[DataFolder], tokenizer: &Tokenizer, quiet: bool) -> Result<Self> {
+        let mut texts = Vec::new();
+        for folder in data {
+            texts.extend(held_out(folder, config.evaluate.bytes / data.len())?);
+        }
         Ok(TrainWatch {
             tokenizer: tokenizer.clone(),
-            texts: held_out(data, config.evaluate.bytes)?,
+            texts,
             prompts: config.evaluate.prompts.clone(),
             sample_tokens: config.evaluate.sample_tokens,
             seed: config.run.seed,
-            length: data.summary().sequence_length,
+            length: data.first().map_or(0, |folder| folder.summary().sequence_length),
             model: None,
             bar: None,
             quiet,

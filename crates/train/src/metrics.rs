@@ -3,6 +3,7 @@
 use crate::error::TrainError;
 use moeworks_data::mds::replace_file;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,9 @@ pub struct Step {
     pub tokens_per_second: f64,
     /// Share of the rows that each expert of each block got, [L][E]; empty without routers.
     pub load: Vec<Vec<f32>>,
+    /// Tokens seen of each stream, where there are several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub streams: BTreeMap<String, u64>,
 }
 
 /// A look at held-out text.

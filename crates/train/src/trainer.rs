@@ -9,10 +9,11 @@ use crate::schedule::factor;
 use moeworks_data::{DataFolder, Loader, LoaderOptions};
 use moeworks_model::parameters::count;
 use moeworks_model::{
-    Batch, Checkpoint, Config, Decay, LossScale, Losses, Moments, SaveFormat, Training, clip_factor, preset,
+    Batch, Checkpoint, Config, Decay, LossScale, Losses, Moments, SaveFormat, Sequence, Training, clip_factor, preset,
 };
 use moeworks_ops::{AdamW, DType, Lion, Ops, Precision, Update};
 use moeworks_text::Tokenizer;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -142,27 +143,28 @@ struct Trainer<'a> {
 
 impl<'a> Trainer<'a> {
     fn prepare(ops: &mut dyn Ops, config: &'a TrainConfig, run: &'a Run) -> Result<Self, TrainError> {
-        let folder = Path::new(&config.data.path);
-        let data = DataFolder::open(folder)?;
-        let path = match config.data.tokenizer.as_str() {
-            "" => folder.join("tokenizer"),
-            other => PathBuf::from(other),
-        };
+        let path = config.data.tokenizer_folder();
         let tokenizer = Tokenizer::from_dir(&path)?;
-        let (found, expected) = (tokenizer.fingerprint(), data.summary().tokenizer.clone());
-        if found != expected {
-            return Err(TrainError::Tokenizer { tokenizer: path, data: folder.to_path_buf(), found, expected });
+        let mut length = 0;
+        for folder in config.data.folders() {
+            let data = DataFolder::open(&folder)?;
+            let (found, expected) = (tokenizer.fingerprint(), data.summary().tokenizer.clone());
+            if found != expected {
+                return Err(TrainError::Tokenizer { tokenizer: path, data: folder, found, expected });
+            }
+            length = data.summary().sequence_length; // the loader checks that it is the same for all
         }
-        let length = data.summary().sequence_length;
         let model = model_config(config, &tokenizer, length)?;
         let micro = if config.train.micro_batch == 0 { config.train.batch } else { config.train.micro_batch };
         let precision = precision(config.train.precision, ops);
         let options = LoaderOptions {
             seed: config.run.seed,
             shuffle: config.data.shuffle,
+            block_bytes: config.data.block_bytes,
             ..LoaderOptions::new(config.train.batch, model.vocab_size)
         };
-        let mut loader = Loader::open(folder, options)?;
+        let schedule = config.data.schedule(config.train.batch, length, &config.train.duration);
+        let mut loader = Loader::open_schedule(&schedule, options)?;
 
         let (rows, recompute) = (micro * length, config.train.recompute.into());
         let mut progress = Progress::default();
@@ -274,11 +276,16 @@ impl<'a> Trainer<'a> {
             Documents::Joined => None,
         };
         let length = self.loader.sequence_length();
-        let sequences: Vec<&[i32]> = batch.tokens.chunks(length).collect();
+        let sequence = |(row, ids): (usize, _)| Sequence {
+            ids,
+            loss: batch.loss.as_ref().map(|loss| &loss[row * length..(row + 1) * length]),
+            examples: batch.lengths.as_ref().map_or(&[], |lengths| lengths[row].as_slice()),
+        };
+        let sequences: Vec<Sequence> = batch.tokens.chunks(length).enumerate().map(sequence).collect();
         let micro = if config.train.micro_batch == 0 { config.train.batch } else { config.train.micro_batch };
         let model = &self.training.config;
         let micros: Vec<Batch> =
-            sequences.chunks(micro).map(|s| Batch::next_token(model, s, separator)).collect::<Result<_, _>>()?;
+            sequences.chunks(micro).map(|s| Batch::of(model, s, separator)).collect::<Result<_, _>>()?;
         let scale = LossScale {
             targets: micros.iter().map(Batch::counted).sum::<usize>().max(1),
             share: 1.0 / micros.len() as f64,
@@ -331,6 +338,7 @@ impl<'a> Trainer<'a> {
             grad_norm: norm,
             tokens_per_second: tokens as f64 / began.elapsed().as_secs_f64(),
             load: shares(&losses),
+            streams: streams(&self.loader),
         };
         self.metrics.write(&Record::Step(record.clone()))?;
         watch.step(&record, whole.fraction(&after, whole).min(1.0));
@@ -406,6 +414,13 @@ fn shares(losses: &[Losses]) -> Vec<Vec<f32>> {
             rows.into_iter().map(|r| (r / all) as f32).collect()
         })
         .collect()
+}
+
+/// Tokens seen of each stream; nothing where there is only one.
+fn streams(loader: &Loader) -> BTreeMap<String, u64> {
+    let streams = loader.tokens_by_stream();
+    let several = streams.len() > 1;
+    streams.into_iter().filter(|_| several).map(|(name, tokens)| (name.to_string(), tokens)).collect()
 }
 
 /// What may not differ between a checkpoint and the configuration that goes on from it: model, data order, batch. The

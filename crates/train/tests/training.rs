@@ -5,7 +5,7 @@ use moeworks_data::{Recipe, Source, build};
 use moeworks_model::Checkpoint;
 use moeworks_ops::Ops;
 use moeworks_text::{Tokenizer, TrainOptions};
-use moeworks_train::config::{OptimizerChoice, RecomputeChoice};
+use moeworks_train::config::{OptimizerChoice, RecomputeChoice, StageConfig, StreamConfig};
 use moeworks_train::metrics::{Record, Step};
 use moeworks_train::{Duration, Outcome, Run, TrainConfig, TrainError, Watch, checkpoint, train};
 use std::path::{Path, PathBuf};
@@ -40,6 +40,24 @@ impl Fixture {
         build(&recipe, &tokenizer, &data, &()).unwrap();
         tokenizer.save(&data.join("tokenizer")).unwrap();
         Fixture { dir }
+    }
+
+    /// A second data set with the same tokenizer, of other documents.
+    fn other_data(&self, sequence_length: usize) -> PathBuf {
+        let documents = self.path().join("other");
+        std::fs::create_dir_all(&documents).unwrap();
+        for i in 0..20 {
+            std::fs::write(documents.join(format!("{i}.md")), format!("# Notes {i}\nlet {i} be {i}.\n").repeat(8))
+                .unwrap();
+        }
+        let sources = vec![Source::at(&documents).unwrap()];
+        let recipe = Recipe { sources, sequence_length, held_out: 0.2, ..Recipe::default() };
+        let data = self.path().join(format!("notes-{sequence_length}"));
+        if data.exists() {
+            return data;
+        }
+        build(&recipe, &Tokenizer::from_dir(&self.path().join("data/tokenizer")).unwrap(), &data, &()).unwrap();
+        data
     }
 
     fn path(&self) -> &Path {
@@ -194,6 +212,51 @@ fn a_longer_duration_goes_on_and_other_settings_are_refused() {
     for word in ["train.batch was \"4\", is \"8\"", "model.preset", "--fresh"] {
         assert!(error.contains(word), "{word}: {error}");
     }
+}
+
+#[test]
+fn a_curriculum_is_stopped_continued_and_not_changed_behind_the_run() {
+    let fixture = Fixture::new();
+    let stream = |name: &str, path: PathBuf| StreamConfig {
+        name: name.into(),
+        path: path.display().to_string(),
+        ..StreamConfig::default()
+    };
+    let stage = |duration: &str, mix: &[(&str, f64)]| StageConfig {
+        duration: Some(duration.parse().unwrap()),
+        mix: mix.iter().map(|(name, share)| (name.to_string(), *share)).collect(),
+    };
+    let named = |name: &str| {
+        let mut config = fixture.config(name);
+        config.data.path.clear();
+        config.data.stream = vec![stream("code", fixture.path().join("data")), stream("notes", fixture.other_data(32))];
+        config.data.stage = vec![stage("3ba", &[("code", 1.0)]), stage("5ba", &[("notes", 3.0), ("code", 1.0)])];
+        config.validate("test").unwrap();
+        config
+    };
+    let whole = named("whole");
+    finish(&whole);
+    let parts = named("parts");
+    for left in [2, 2] {
+        let stop = AtomicBool::new(false);
+        run(&parts, &mut StopAfter { left, stop: &stop }, &stop).unwrap();
+    }
+    let mut changed = parts.clone();
+    changed.data.stage[0].duration = Some("4ba".parse().unwrap());
+    changed.data.stage[1].duration = Some("4ba".parse().unwrap());
+    let error = run(&changed, &mut (), &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(error.contains("the length of a stage that is over was 12 samples in stage 1"), "{error}");
+    finish(&parts);
+    let losses = |config: &TrainConfig| -> Vec<u64> { steps(config).iter().map(|s| s.loss.to_bits()).collect() };
+    assert_eq!(losses(&whole), losses(&parts));
+    // 4 samples of 32 tokens a step: only code in the first three.
+    let seen: Vec<(u64, u64)> = steps(&whole).iter().map(|s| (s.streams["code"], s.streams["notes"])).collect();
+    assert_eq!(seen[..3], [(128, 0), (256, 0), (384, 0)]);
+    assert!(seen[7].0 + seen[7].1 == 8 * 128 && seen[7].1 > 2 * (seen[7].0 - 384), "{seen:?}");
+    let mut other_length = named("other-length");
+    other_length.data.stream[1] = stream("notes", fixture.other_data(16));
+    let error = run(&other_length, &mut (), &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(error.contains("stream notes: has 16 tokens a sample, stream code has 32"), "{error}");
 }
 
 #[test]

@@ -116,17 +116,7 @@ impl Iterator for Rows {
 }
 
 fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
-<<<<<<< HEAD
     let mut row = object(row)?;
-=======
-    let row = std::str::from_utf8(row).map_err(|error| Reason::InvalidUtf8 { offset: error.valid_up_to() as u64 })?;
-    let row = row.strip_prefix('\u{feff}').unwrap_or(row);
-    if row.trim_start().starts_with('"') && json_string(row).is_some_and(|inner| inner.trim_start().starts_with('{')) {
-        return Err(Reason::DoubleEscaped { detail: "the row is a string that holds an object".into() });
-    }
-    let mut row: Map<String, Value> =
-        serde_json::from_str(row).map_err(|error| Reason::InvalidJson { detail: error.to_string() })?;
->>>>>>> h/documents
     let key = &options.text_key;
     let text = match row.remove(key) {
         Some(Value::String(text)) => text,
@@ -155,24 +145,23 @@ fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
     })
 }
 
-<<<<<<< HEAD
 /// Reads a row that has to be an object.
 pub(crate) fn object(row: &[u8]) -> Result<Map<String, Value>, Reason> {
     let row = std::str::from_utf8(row).map_err(|error| Reason::InvalidUtf8 { offset: error.valid_up_to() as u64 })?;
     let row = row.strip_prefix('\u{feff}').unwrap_or(row);
+    if row.trim_start().starts_with('"') && json_string(row).is_some_and(|inner| inner.trim_start().starts_with('{')) {
+        return Err(Reason::DoubleEscaped { detail: "the row is a string that holds an object".into() });
+    }
     serde_json::from_str(row).map_err(|error| Reason::InvalidJson { detail: error.to_string() })
 }
 
-/// What a JSON value is, in words.
-pub(crate) fn kind(value: &Value) -> &'static str {
-=======
 /// The text that a JSON string stands for, if all of `text` is one.
 fn json_string(text: &str) -> Option<String> {
     text.trim().starts_with('"').then(|| serde_json::from_str(text).ok())?
 }
 
-fn kind(value: &Value) -> &'static str {
->>>>>>> h/documents
+/// What a JSON value is, in words.
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -1,7 +1,7 @@
 //! A folder of shards as one sequence of samples with random access.
 
 use super::{
-    HashAlgorithm, Index, MdsError, NdArrayView, ShardInfo, Value, Verify,
+    HashAlgorithm, Index, MdsError, NdArrayView, OpenShard, ShardInfo, Value, Verify,
     framing::{self, Column},
     shard::Shard,
 };
@@ -148,6 +148,18 @@ impl Dataset {
         // The last shard that begins at or before the sample; an empty shard is never the last such one.
         let shard = self.shards.partition_point(|entry| entry.first <= sample) - 1;
         Ok((shard, sample - self.shards[shard].first))
+    }
+
+    /// Opens a shard for a reader of its own, past the shards kept here; `in_memory` also where it is not compressed.
+    pub(crate) fn open_shard(&self, shard: usize, in_memory: bool) -> Result<OpenShard, MdsError> {
+        let Entry { info, columns, .. } = &self.shards[shard];
+        let open = if in_memory { Shard::load } else { Shard::open };
+        Ok(OpenShard::new(open(&self.folder, info, self.options.verify)?, columns.clone()))
+    }
+
+    /// Number of the first sample of a shard.
+    pub(crate) fn first_of(&self, shard: usize) -> u64 {
+        self.shards[shard].first
     }
 
     /// Reads a sample.

@@ -32,6 +32,12 @@ pub(crate) fn encode(columns: &[Column], values: &[&Value], out: &mut Vec<u8>) -
 
 /// Where the data of each column lies in a sample.
 pub(crate) fn locate(columns: &[Column], sample: &[u8]) -> Result<Vec<Range<usize>>, String> {
+    let mut ranges = Vec::with_capacity(columns.len());
+    locate_in(columns, sample, &mut ranges).map(|()| ranges)
+}
+
+/// As [`locate`], into memory that is used again.
+pub(crate) fn locate_in(columns: &[Column], sample: &[u8], ranges: &mut Vec<Range<usize>>) -> Result<(), String> {
     let variable = columns.iter().filter(|column| column.encoding.fixed_size().is_none()).count();
     let total = sample.len() as u64;
     let mut sizes = sample
@@ -39,7 +45,7 @@ pub(crate) fn locate(columns: &[Column], sample: &[u8]) -> Result<Vec<Range<usiz
         .ok_or_else(|| format!("{total} bytes are too few for the sizes of {variable} columns"))?
         .chunks_exact(4);
     let mut at = 4 * variable as u64;
-    let mut ranges = Vec::with_capacity(columns.len());
+    ranges.clear();
     for column in columns {
         let size = match column.encoding.fixed_size() {
             Some(size) => size,
@@ -56,5 +62,5 @@ pub(crate) fn locate(columns: &[Column], sample: &[u8]) -> Result<Vec<Range<usiz
     if at != total {
         return Err(format!("its columns take {at} bytes, but it has {total}"));
     }
-    Ok(ranges)
+    Ok(())
 }

@@ -4,6 +4,7 @@ use super::{Compression, FileInfo, HashAlgorithm, MdsError, ShardInfo, file::Ran
 use std::{
     fs::{self, File},
     io::{self, BufReader, ErrorKind, Read},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -49,6 +50,24 @@ impl Shard {
         Ok(shard)
     }
 
+    /// As [`Self::open`], with the whole content in memory: what is given out later are the very bytes that were hashed.
+    pub(crate) fn load(folder: &Path, info: &ShardInfo, verify: Verify) -> Result<Self, MdsError> {
+        let path = folder.join(&info.raw_data.basename);
+        let Some(file) = open_file(&path, &info.raw_data)? else { return Self::open(folder, info, verify) };
+        let mut bytes = Vec::with_capacity(info.raw_data.bytes as usize); // as long as the file, which was checked
+        file.take(info.raw_data.bytes + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|source| MdsError::Read { path: path.clone(), source })?;
+        if bytes.len() as u64 != info.raw_data.bytes {
+            let reason = format!("its length changed while it was read: the index says {} bytes", info.raw_data.bytes);
+            return Err(MdsError::Shard { path, reason });
+        }
+        verify_hash(&path, &info.raw_data, verify, &mut &bytes[..])?;
+        let shard = Self { path, data: Data::Memory(bytes), bytes: info.raw_data.bytes, samples: info.samples };
+        shard.check_header()?;
+        Ok(shard)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -63,6 +82,27 @@ impl Shard {
 
     /// Puts the bytes of a sample into `buffer`, replacing what is there.
     pub(crate) fn read(&self, sample: u64, buffer: &mut Vec<u8>) -> Result<(), MdsError> {
+        let range = self.range(sample)?;
+        buffer.clear();
+        buffer.resize((range.end - range.start) as usize, 0); // at most the file, which is checked to be below 4 GiB
+        self.read_at(range.start, buffer)
+    }
+
+    /// The bytes of a sample: where they lie if the shard is in memory, else read into `buffer`.
+    pub(crate) fn sample<'a>(&'a self, sample: u64, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], MdsError> {
+        match &self.data {
+            Data::File(_) => {
+                self.read(sample, buffer)?;
+                Ok(buffer)
+            }
+            Data::Memory(bytes) => {
+                let range = self.range(sample)?; // within the content, which is as long as `self.bytes`
+                Ok(&bytes[range.start as usize..range.end as usize])
+            }
+        }
+    }
+
+    fn range(&self, sample: u64) -> Result<Range<u64>, MdsError> {
         let failed = |reason| MdsError::Sample { path: self.path.clone(), sample, reason };
         if sample >= self.samples {
             return Err(failed(format!("the shard holds {} samples", self.samples)));
@@ -75,9 +115,7 @@ impl Shard {
             let (first, last) = (self.header_size(), self.bytes);
             return Err(failed(format!("its offsets {begin}..{end} are not a range within {first}..{last}")));
         }
-        buffer.clear();
-        buffer.resize((end - begin) as usize, 0); // at most the file, which is checked to be below 4 GiB
-        self.read_at(begin, buffer)
+        Ok(begin..end)
     }
 
     fn header_size(&self) -> u64 {

@@ -1,13 +1,13 @@
 //! `plan`: what a training would take, before it takes it.
 
 use super::doctor::available_memory;
-use super::train::{load_config, tokenizer_folder};
+use super::train::load_config;
 use crate::cli::Plan;
 use crate::device::device;
 use crate::probe::tokens_per_second;
 use crate::show;
 use anyhow::Result;
-use moeworks_data::DataFolder;
+use moeworks_data::{DataFolder, Loader, LoaderOptions};
 use moeworks_model::parameters::{count, training_flops};
 use moeworks_model::{Config, Training};
 use moeworks_ops::DType;
@@ -15,7 +15,6 @@ use moeworks_text::Tokenizer;
 use moeworks_train::config::OptimizerChoice;
 use moeworks_train::{Duration, TrainConfig, model_config, precision};
 use serde::Serialize;
-use std::path::Path;
 
 #[derive(Serialize)]
 struct Answer {
@@ -38,10 +37,11 @@ struct Answer {
 
 pub fn run(flags: &Plan) -> Result<()> {
     let (config, _) = load_config(&flags.config, &flags.settings)?;
-    let data = DataFolder::open(Path::new(&config.data.path))?;
-    let tokenizer = Tokenizer::from_dir(&tokenizer_folder(&config))?;
-    let summary = data.summary();
-    let length = summary.sequence_length;
+    let tokenizer = Tokenizer::from_dir(&config.data.tokenizer_folder())?;
+    let length = DataFolder::open(&config.data.folders()[0])?.summary().sequence_length;
+    let schedule = config.data.schedule(config.train.batch, length, &config.train.duration);
+    let loader = Loader::open_schedule(&schedule, LoaderOptions::new(config.train.batch, tokenizer.vocab_size()))?;
+    let samples = loader.samples_per_epoch();
     let model = model_config(&config, &tokenizer, length)?;
     let mut device = device(flags.threads)?;
     let precision = precision(config.train.precision, &*device);
@@ -58,7 +58,7 @@ pub fn run(flags: &Plan) -> Result<()> {
         None
     };
     let tokens_per_step = (config.train.batch * length) as u64;
-    let steps = steps(&config, tokens_per_step, summary.samples, speed);
+    let steps = steps(&config, tokens_per_step, samples, speed);
     let counted = count(&model);
     let answer = Answer {
         total: counted.total,
@@ -72,7 +72,7 @@ pub fn run(flags: &Plan) -> Result<()> {
         tokens_per_step,
         steps,
         tokens: steps.map(|s| s * tokens_per_step),
-        epochs: steps.map(|s| (s * config.train.batch as u64) as f64 / summary.samples.max(1) as f64),
+        epochs: steps.map(|s| (s * config.train.batch as u64) as f64 / samples as f64),
         tokens_per_second: speed,
         seconds: speed.and_then(|v| Some((steps? * tokens_per_step) as f64 / v)),
         checkpoint_bytes: 4 * (1 + moments as u64) * counted.total * config.checkpoint.keep as u64,

@@ -25,28 +25,24 @@ pub fn load_config(path: &Path, words: &[String]) -> Result<(TrainConfig, Vec<Se
     Ok((config, settings))
 }
 
-/// Folder of a configuration's tokenizer.
-pub fn tokenizer_folder(config: &TrainConfig) -> PathBuf {
-    match config.data.tokenizer.as_str() {
-        "" => Path::new(&config.data.path).join("tokenizer"),
-        other => PathBuf::from(other),
-    }
+/// The data sets of a configuration.
+pub fn data_folders(config: &TrainConfig) -> Result<Vec<DataFolder>> {
+    Ok(config.data.folders().iter().map(|path| DataFolder::open(path)).collect::<Result<_, _>>()?)
 }
 
 /// Writes a run's report, without its data where they cannot be read any more. What the training made is there whatever
 /// becomes of the report, so its errors are told and end nothing.
 pub fn report(run: &Run, config: &TrainConfig) -> Option<PathBuf> {
     let told = |e: report::ReportError| eprintln!("report: {e}");
-    let data = Path::new(&config.data.path);
-    let with_data = report::write(run.path(), Some(data)).map_err(told).ok();
-    with_data.or_else(|| report::write(run.path(), None).ok())
+    let with_data = report::write(run.path(), &config.data.folders()).map_err(told).ok();
+    with_data.or_else(|| report::write(run.path(), &[]).ok())
 }
 
 pub fn run(flags: &Train, quiet: bool) -> Result<ExitCode> {
     let (config, _) = load_config(&flags.config, &flags.settings)?;
     let stop = interrupt::catch();
-    let data = DataFolder::open(Path::new(&config.data.path))?;
-    let tokenizer = Tokenizer::from_dir(&tokenizer_folder(&config))?;
+    let data = data_folders(&config)?;
+    let tokenizer = Tokenizer::from_dir(&config.data.tokenizer_folder())?;
     let mut device = device(flags.threads)?;
     let run = Run::open(&config, flags.fresh)?;
     let mut watch = TrainWatch::new(&config, &data, &tokenizer, quiet)?;

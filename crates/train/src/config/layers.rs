@@ -58,13 +58,19 @@ pub struct Setting {
     pub origin: String,
 }
 
+/// A configuration that can be put together from layers.
+pub trait Layered: Serialize + DeserializeOwned + Default {
+    /// The lists of tables in it: the list's key, and an entry with every key that entries may have.
+    fn entries() -> Vec<(&'static str, Table)>;
+}
+
 /// A configuration from its layers: a file (name and text), then `key=value` words. Defaults are the type's own.
 pub fn resolve<T>(file: Option<(&str, &str)>, words: &[String]) -> Result<(T, Vec<Setting>), ConfigError>
 where
-    T: Serialize + DeserializeOwned + Default,
+    T: Layered,
 {
     let defaults = Table::try_from(T::default()).expect("a configuration is TOML");
-    let mut layers = Layers { values: defaults.clone(), defaults, origins: Vec::new() };
+    let mut layers = Layers { values: defaults.clone(), defaults, entries: T::entries(), origins: Vec::new() };
     if let Some((name, text)) = file {
         let line = |at: usize| 1 + text[..at.min(text.len())].matches('\n').count();
         let parsed = DeTable::parse(text).map_err(|e| ConfigError::Toml {
@@ -91,6 +97,8 @@ where
 struct Layers {
     defaults: Table,
     values: Table,
+    /// Lists of tables, each with an entry that has every key.
+    entries: Vec<(&'static str, Table)>,
     /// Keys that are no longer default, in the order they were set.
     origins: Vec<(String, String)>,
 }
@@ -123,8 +131,36 @@ impl Layers {
                 (DeValue::Table(inner), Some(Value::Table(_))) => {
                     self.file(name, inner, &format!("{full}."), line)?;
                 }
-                (_, Some(_)) => self.set(&full, plain(value), place)?,
+                (found, Some(_)) => {
+                    self.check_entries(name, &full, found, line)?;
+                    self.set(&full, plain(value), place)?;
+                }
                 (_, None) => return Err(self.unknown(&full, place)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the keys of the tables in a list, where it is one of tables.
+    fn check_entries(
+        &self,
+        name: &str,
+        key: &str,
+        found: &DeValue,
+        line: &dyn Fn(usize) -> usize,
+    ) -> Result<(), ConfigError> {
+        let (Some((_, entry)), DeValue::Array(list)) = (self.entries.iter().find(|(list, _)| *list == key), found)
+        else {
+            return Ok(());
+        };
+        for value in list.iter() {
+            let place = |at: usize| format!("{name}:{}", line(at));
+            let DeValue::Table(table) = value.get_ref() else {
+                let reason = format!("holds a {}, must hold tables", plain(value).type_str());
+                return Err(ConfigError::Value { place: place(value.span().start), key: key.to_string(), reason });
+            };
+            if let Some(wrong) = table.keys().find(|k| !entry.contains_key(k.get_ref().as_ref())) {
+                return Err(self.unknown(&format!("{key}.{}", wrong.get_ref()), place(wrong.span().start)));
             }
         }
         Ok(())
@@ -169,6 +205,7 @@ impl Layers {
     fn unknown(&self, key: &str, place: String) -> ConfigError {
         let mut known = Vec::new();
         keys(&self.defaults, "", &mut known);
+        self.entries.iter().for_each(|(list, entry)| known.extend(entry.keys().map(|k| format!("{list}.{k}"))));
         // Both the whole key and its last part may be misspelt or misplaced.
         let last = |k: &str| k.rsplit('.').next().unwrap_or(k).to_string();
         let likeness = |k: &String| strsim::jaro_winkler(k, key).max(strsim::jaro_winkler(&last(k), &last(key)));

@@ -1,10 +1,12 @@
 //! The configuration of a training run: a flat TOML file, strict, every value with its origin.
 
+mod data;
 mod duration;
 mod layers;
 
+pub use data::{DataConfig, Documents, StageConfig, StreamConfig};
 pub use duration::{Duration, Progress};
-pub use layers::{ConfigError, Setting, resolve};
+pub use layers::{ConfigError, Layered, Setting, resolve};
 
 use moeworks_model::Recompute;
 use serde::{Deserialize, Serialize};
@@ -68,37 +70,6 @@ pub struct ModelConfig {
 impl Default for ModelConfig {
     fn default() -> Self {
         ModelConfig { preset: "4m".into(), from: String::new(), vocab_size: 0, max_seq_len: 0 }
-    }
-}
-
-/// Which data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataConfig {
-    /// A folder that `moeworks data build` made.
-    pub path: String,
-    /// Folder of the tokenizer; empty takes `tokenizer` in the data folder.
-    pub tokenizer: String,
-    /// `apart`: attention ends where a document ends; `joined`: samples are plain runs of tokens.
-    pub documents: Documents,
-    /// Whether samples come in a random order.
-    pub shuffle: bool,
-}
-
-/// Whether attention crosses from one document to the next in a sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Documents {
-    /// It does not, and positions start again.
-    #[default]
-    Apart,
-    /// It does.
-    Joined,
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        DataConfig { path: String::new(), tokenizer: String::new(), documents: Documents::Apart, shuffle: true }
     }
 }
 
@@ -293,15 +264,19 @@ impl Default for EvaluateConfig {
     }
 }
 
+impl Layered for TrainConfig {
+    fn entries() -> Vec<(&'static str, toml::Table)> {
+        DataConfig::entries()
+    }
+}
+
 impl TrainConfig {
     /// Checks what types cannot; `place` is named in the error.
     pub fn validate(&self, place: &str) -> Result<(), ConfigError> {
         let fail = |key: &str, reason: String| {
             Err(ConfigError::Value { place: place.to_string(), key: key.to_string(), reason })
         };
-        if self.data.path.is_empty() {
-            return fail("data.path", "is missing: the folder that `moeworks data build` made".into());
-        }
+        self.data.validate(place, &self.train.duration)?;
         if self.train.batch == 0 {
             return fail("train.batch", "is 0, must be at least 1".into());
         }

@@ -43,7 +43,7 @@ pub(super) fn section(data: &ReportData) -> Markup {
         ("Vocabulary", count(model.vocab_size)),
         ("Tokens in a step", count(start.tokens_per_step)),
         ("Steps planned", count(start.steps)),
-        ("Tokenizer of the data", data.data.as_ref().map(|data| data.summary.tokenizer.clone())),
+        ("Tokenizer of the data", data.data.first().map(|data| data.summary.tokenizer.clone())),
     ];
     html! {
         section #conditions {

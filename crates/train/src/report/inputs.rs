@@ -26,8 +26,8 @@ pub struct ReportData {
     pub results: Option<Results>,
     /// `config.toml` as it is, where there is one.
     pub config: Option<String>,
-    /// The data set, where its folder was given.
-    pub data: Option<DataAccount>,
+    /// The data sets whose folders were given.
+    pub data: Vec<DataAccount>,
 }
 
 /// What was measured after training, and how.
@@ -110,11 +110,11 @@ pub struct DataAccount {
 }
 
 impl ReportData {
-    /// Reads a run directory and, where given, the folder of its data set or the `data.json` in it.
+    /// Reads a run directory and the folders of its data sets, or the `data.json` in each.
     ///
     /// # Errors
     /// If the metrics are missing or hold no step, or a file that is there is damaged.
-    pub fn read(run: &Path, data: Option<&Path>) -> Result<Self, ReportError> {
+    pub fn read(run: &Path, data: &[PathBuf]) -> Result<Self, ReportError> {
         let metrics = Metrics::open(&run.join(METRICS_NAME))?;
         let results = optional(&run.join(RESULTS_NAME))?;
         let config = optional(&run.join(CONFIG_NAME))?;
@@ -122,7 +122,8 @@ impl ReportData {
         let absolute = fs::canonicalize(run).unwrap_or_else(|_| run.into());
         let name = absolute.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned());
         let config = config.map(|text| String::from_utf8_lossy(&text).into_owned());
-        Ok(Self { name, metrics, results, config, data: data.map(DataAccount::read).transpose()? })
+        let data = data.iter().map(|path| DataAccount::read(path)).collect::<Result<_, _>>()?;
+        Ok(Self { name, metrics, results, config, data })
     }
 }
 

@@ -42,11 +42,11 @@ pub const REPORT_NAME: &str = "report.html";
 
 /// Writes the report of a run into its directory, whole or not at all, and returns its path.
 ///
-/// `data` is the folder of the data set, or the `data.json` in it.
+/// `data` are the folders of its data sets, or the `data.json` in each.
 ///
 /// # Errors
 /// If the run has no step yet, a file of it is damaged, or the page cannot be written.
-pub fn write(run: &Path, data: Option<&Path>) -> Result<PathBuf, ReportError> {
+pub fn write(run: &Path, data: &[PathBuf]) -> Result<PathBuf, ReportError> {
     let page = render(&ReportData::read(run, data)?);
     let path = run.join(REPORT_NAME);
     replace_file(&path, page.as_bytes()).map_err(|source| ReportError::Write { path: path.clone(), source })?;

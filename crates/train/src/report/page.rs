@@ -21,7 +21,7 @@ pub fn render(data: &ReportData) -> String {
         ("experts", "Experts", experts::section(&data.metrics)),
         ("samples", "Samples", samples::during(&data.metrics)),
         ("completions", "Completions", samples::completions(data)),
-        ("data", "Data", data.data.as_ref().map(sources::section).unwrap_or_default()),
+        ("data", "Data", sources::section(&data.data)),
         ("conditions", "Conditions", conditions::section(data)),
     ];
     let sections = sections.into_iter().filter(|(.., content)| !content.0.is_empty());

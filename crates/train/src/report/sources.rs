@@ -15,7 +15,20 @@ const ROWS: usize = 40;
 /// Works listed, the largest; some 120 bytes each.
 const WORKS: usize = 2500;
 
-pub(super) fn section(account: &DataAccount) -> Markup {
+pub(super) fn section(accounts: &[DataAccount]) -> Markup {
+    if accounts.is_empty() {
+        return Markup::default();
+    }
+    html! {
+        section #data {
+            h2 { "Data" }
+            @for account in accounts { (data_set(account, accounts.len() > 1)) }
+        }
+    }
+}
+
+/// One data set; `named` where there are others.
+fn data_set(account: &DataAccount, named: bool) -> Markup {
     let summary = &account.summary;
     // The name of a step, and what it says of the documents it dropped; others are said by their names.
     let words = |step: &str| match step {
@@ -28,8 +41,8 @@ pub(super) fn section(account: &DataAccount) -> Markup {
         other => format!("were dropped ({other})"),
     };
     html! {
-        section #data {
-            h2 { "Data" }
+        div {
+            @if named { h3 { (visible(&account.folder.display().to_string())) } }
             p .intro {
                 (counted(summary.train.documents, "document")) " with " (bytes(summary.train.bytes)) " of text, "
                 (short(summary.train.tokens)) " tokens of a vocabulary of " (whole(summary.vocab_size as u64))

@@ -63,7 +63,7 @@ fn a_page_of_everything_says_everything() {
     std::fs::write(folder.path().join(METRICS_NAME), file.join("\n")).unwrap();
     std::fs::write(folder.path().join(RESULTS_NAME), RESULTS).unwrap();
     std::fs::write(folder.path().join(CONFIG_NAME), "[model]\npreset = \"<tiny>\"\n").unwrap();
-    let path = write(folder.path(), None).unwrap();
+    let path = write(folder.path(), &[]).unwrap();
     assert_eq!(path, folder.path().join(REPORT_NAME));
     let page = plain(&std::fs::read_to_string(path).unwrap());
     for part in [
@@ -132,7 +132,7 @@ fn whatever_is_said_stays_text() {
     let name = HOSTILE.to_owned();
     let mut account = account();
     account.works = Err(HOSTILE.into());
-    let data = ReportData { name, metrics, results: Some(results), config: Some(HOSTILE.into()), data: Some(account) };
+    let data = ReportData { name, metrics, results: Some(results), config: Some(HOSTILE.into()), data: vec![account] };
     let page = render(&data);
     assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;").count() >= 15);
     for markup in ["<script", "<img", "onload=\"x", "-->"] {
@@ -218,26 +218,26 @@ fn missing_and_empty_files_are_named_with_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path();
     let put = |name: &str, text: &str| std::fs::write(run.join(name), text).unwrap();
-    let says = |data: Option<&Path>, parts: &[&str]| {
+    let says = |data: &[PathBuf], parts: &[&str]| {
         let error = write(run, data).unwrap_err().to_string();
         for part in parts {
             assert!(error.contains(part), "{part:?} in {error}");
         }
         assert!(!run.join(REPORT_NAME).exists(), "nothing is half written");
     };
-    says(None, &["metrics.jsonl: no such file", "moeworks runs ls", "moeworks quickstart"]);
+    says(&[], &["metrics.jsonl: no such file", "moeworks runs ls", "moeworks quickstart"]);
     put(METRICS_NAME, "");
-    says(None, &["metrics.jsonl: no training step in its 0 lines", "moeworks train"]);
+    says(&[], &["metrics.jsonl: no training step in its 0 lines", "moeworks train"]);
     put(METRICS_NAME, &format!("{START}\ngarbage\n"));
-    says(None, &["2 lines (1 of them unreadable)"]);
+    says(&[], &["2 lines (1 of them unreadable)"]);
     put(METRICS_NAME, &step(1));
     put(RESULTS_NAME, "{\"held_out\": 3}");
-    says(None, &["results.json: ", "line 1 column", "run the evaluation again"]);
+    says(&[], &["results.json: ", "line 1 column", "run the evaluation again"]);
     std::fs::remove_file(run.join(RESULTS_NAME)).unwrap();
-    says(Some(&run.join("nowhere")), &["data.json: no such file", "moeworks data build"]);
+    says(&[run.join("nowhere")], &["data.json: no such file", "moeworks data build"]);
     put("data.json", "{}");
-    says(Some(run), &["data.json: missing field", "moeworks data build"]);
-    assert!(write(run, None).is_ok());
+    says(&[run.into()], &["data.json: missing field", "moeworks data build"]);
+    assert!(write(run, &[]).is_ok());
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn twenty_thousand_steps_and_many_experts_stay_small() {
     account.works =
         Ok((0..9000).map(|number| Work { name: format!("crate-{number}-1.0.0"), ..work.clone() }).collect());
     let config = Some("key = 1\n".repeat(20_000));
-    let page = render(&ReportData { metrics, data: Some(account), config, ..ReportData::default() });
+    let page = render(&ReportData { metrics, data: vec![account], config, ..ReportData::default() });
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
     assert!(page.contains("500 points, 60 of them marked"));
     assert!(page.contains("the 2,500 largest"));
@@ -364,7 +364,7 @@ fn account() -> DataAccount {
 #[test]
 fn the_data_is_told_with_its_licences() {
     let metrics = lines(&[&step(1)]);
-    let page = plain(&render(&ReportData { metrics, data: Some(account()), ..ReportData::default() }));
+    let page = plain(&render(&ReportData { metrics, data: vec![account()], ..ReportData::default() }));
     for part in [
         "100 documents with 100 kB of text, 30,000 tokens of a vocabulary of 4,096, in 105 samples of 256 tokens.",
         "Held out, and never trained on: 2 documents, 2.00 kB.",
@@ -416,10 +416,10 @@ fn a_real_data_set_is_read_and_one_without_shards_still_counts() {
     moeworks_data::build(&recipe, &Bytes, &out, &()).unwrap();
     std::fs::write(folder.path().join(METRICS_NAME), step(1)).unwrap();
     for data in [out.clone(), out.join("data.json")] {
-        let page = std::fs::read_to_string(write(folder.path(), Some(&data)).unwrap()).unwrap();
+        let page = std::fs::read_to_string(write(folder.path(), &[data.clone()]).unwrap()).unwrap();
         assert!(page.contains("All 1 work trained on") && page.contains(">book</th>"), "{}", data.display());
     }
     std::fs::remove_dir_all(out.join("train")).unwrap();
-    let page = std::fs::read_to_string(write(folder.path(), Some(&out)).unwrap()).unwrap();
+    let page = std::fs::read_to_string(write(folder.path(), &[out]).unwrap()).unwrap();
     assert!(page.contains("The list of works could not be read: "));
 }

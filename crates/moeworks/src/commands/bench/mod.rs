@@ -1,5 +1,7 @@
-//! `bench`: how fast this machine trains, op by op, beside what the hardware could do; and how fast it tokenizes.
+//! `bench`: how fast this machine trains, op by op, beside what the hardware could do; how fast it tokenizes, and how
+//! fast batches come.
 
+mod loader;
 mod measure;
 mod ops;
 mod tokenize;
@@ -13,5 +15,6 @@ pub fn run(command: &Bench, quiet: bool) -> Result<()> {
         Bench::Train(flags) => train::run(flags, quiet),
         Bench::Ops(flags) => ops::run(flags, quiet),
         Bench::Tokenize(flags) => tokenize::run(flags),
+        Bench::Loader(flags) => loader::run(flags),
     }
 }

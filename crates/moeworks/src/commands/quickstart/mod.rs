@@ -4,7 +4,6 @@ mod finish;
 mod prepare;
 mod size;
 
-use super::train::tokenizer_folder;
 use crate::cli::Quickstart;
 use crate::device::device;
 use crate::watch::TrainWatch;
@@ -63,10 +62,10 @@ pub fn run(flags: &Quickstart, quiet: bool) -> Result<ExitCode> {
             choose(flags, &folder, &account, &mut *device, quiet)?
         }
     };
-    let tokenizer = Tokenizer::from_dir(&tokenizer_folder(&config))?;
+    let tokenizer = Tokenizer::from_dir(&config.data.tokenizer_folder())?;
     say(format!("3/4  training {} for {}", config.model.preset, config.train.duration));
     let run = Run::open(&config, false)?;
-    let mut watch = TrainWatch::new(&config, &account, &tokenizer, quiet)?;
+    let mut watch = TrainWatch::new(&config, std::slice::from_ref(&account), &tokenizer, quiet)?;
     let outcome = train(&mut *device, &config, &run, &mut watch, stop);
     watch.finish();
     match outcome? {

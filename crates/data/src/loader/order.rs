@@ -53,7 +53,7 @@ impl Order {
 }
 
 /// Stafford's 13th variant of the MurmurHash3 finaliser, as in SplitMix64.
-fn mix(value: u64) -> u64 {
+pub(super) fn mix(value: u64) -> u64 {
     let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ value >> 31
