@@ -4,9 +4,11 @@
 use crate::{
     DataError, DocumentRecord, Recipe, Side,
     card::CARD_NAME,
+    corpus::Changes,
     decontaminate::ContaminationReport,
     documents::Reject,
     mds::{HashAlgorithm, replace_file, sync_folder},
+    repair::Repairs,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs::File, path::Path};
@@ -57,6 +59,12 @@ pub struct Summary {
     pub languages: BTreeMap<String, Sides>,
     /// Documents that were dropped, by step and reason; each of them is in `dropped.jsonl.zst`.
     pub dropped: BTreeMap<String, BTreeMap<String, Dropped>>,
+    /// What was repaired in the documents that are used.
+    #[serde(default, skip_serializing_if = "Repairs::is_nothing")]
+    pub repairs: Repairs,
+    /// How many times each kind of personal data was replaced in them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redacted: BTreeMap<String, u64>,
     /// How the documents overlap with evaluation sets, where the recipe asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contamination: Option<ContaminationReport>,
@@ -192,6 +200,8 @@ pub(crate) struct Ledger {
     pub(crate) licences: BTreeMap<String, Sides>,
     pub(crate) languages: BTreeMap<String, Sides>,
     pub(crate) dropped: BTreeMap<String, BTreeMap<String, Dropped>>,
+    pub(crate) repairs: Repairs,
+    pub(crate) redacted: BTreeMap<String, u64>,
     pub(crate) rejects: BTreeMap<String, u64>,
 }
 
@@ -209,6 +219,13 @@ impl Ledger {
 
     pub(crate) fn drop(&mut self, drop: &crate::corpus::Drop) {
         self.dropped.entry(drop.step.clone()).or_default().entry(drop.reason.clone()).or_default().add(drop.bytes);
+    }
+
+    pub(crate) fn change(&mut self, changes: &Changes) {
+        self.repairs += changes.repairs;
+        for kind in &changes.redacted {
+            *self.redacted.entry(kind.name().into()).or_default() += 1;
+        }
     }
 
     pub(crate) fn reject(&mut self, reject: &Reject) {

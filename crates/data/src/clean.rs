@@ -4,6 +4,7 @@ use crate::{
     DataError,
     decontaminate::DecontaminationOptions,
     near_duplicates::NearDuplicateOptions,
+    repair::RepairOptions,
     signals::{Filter, pii::PiiKind},
 };
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 ///
 /// ```toml
 /// [clean]
+/// repair = {}
 /// redact = ["email_address", "secret"]
 ///
 /// [clean.decontaminate]
@@ -28,6 +30,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Clean {
+    /// Texts are repaired: wrong encodings, control and invisible characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairOptions>,
     /// Kinds of personal data that are replaced by their names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub redact: Vec<PiiKind>,

@@ -6,6 +6,8 @@ use crate::{
     Counts, DataError, Progress, Recipe, Side, Split, Stage,
     documents::{self, Document, Found, Reject},
     prepare::{Findings, Prepared, Screen},
+    repair::Repairs,
+    signals::pii::PiiKind,
     split::draw,
 };
 use serde::{Deserialize, Serialize};
@@ -24,11 +26,20 @@ pub struct Corpus<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A document to use, as it is after cleaning.
-    Kept(Document, Side),
+    Kept(Document, Side, Changes),
     /// A document that is not used.
     Dropped(Drop),
     /// No document.
     Rejected(Reject),
+}
+
+/// What cleaning has changed in a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What was repaired.
+    pub repairs: Repairs,
+    /// What was replaced by its name.
+    pub redacted: Vec<PiiKind>,
 }
 
 /// A document that is not used, and why. One line of `dropped.jsonl.zst`.
@@ -105,12 +116,12 @@ impl<'a> Corpus<'a> {
         let split = Split::new(self.recipe.held_out, self.recipe.seed);
         self.screened().map(move |event| {
             event.map(|event| match (event, self.sample) {
-                (Event::Kept(document, _), Some((key, _))) if self.draw(&document.id) >= key => {
+                (Event::Kept(document, ..), Some((key, _))) if self.draw(&document.id) >= key => {
                     Event::Dropped(Drop::new(&document, "sample", "beyond max_bytes", String::new()))
                 }
-                (Event::Kept(document, _), _) => {
+                (Event::Kept(document, _, changes), _) => {
                     let side = split.side(&document.id);
-                    Event::Kept(document, side)
+                    Event::Kept(document, side, changes)
                 }
                 (event, _) => event,
             })
@@ -120,7 +131,7 @@ impl<'a> Corpus<'a> {
     /// The documents of one side only.
     pub fn documents(&self, side: Side) -> impl Iterator<Item = Result<Document, DataError>> + Send + use<'_> {
         self.events().filter_map(move |event| match event {
-            Ok(Event::Kept(document, found)) => (found == side).then_some(Ok(document)),
+            Ok(Event::Kept(document, found, _)) => (found == side).then_some(Ok(document)),
             Ok(_) => None,
             Err(error) => Some(Err(error)),
         })
@@ -152,7 +163,7 @@ impl<'a> Corpus<'a> {
         let (mut key, mut bytes, mut smallest) = (u64::MAX, 0u64, u64::MAX);
         let mut counts = Counts { stage: Stage::Survey, ..Counts::default() };
         for event in self.screened() {
-            let Event::Kept(document, _) = event? else { continue };
+            let Event::Kept(document, ..) = event? else { continue };
             let size = document.text.len() as u64;
             counts.bytes += size;
             counts.documents += 1;

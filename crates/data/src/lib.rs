@@ -50,7 +50,7 @@ mod words;
 pub use account::{DROPPED_NAME, Dropped, FileRecord, NOT_STATED, REJECTS_NAME, SUMMARY_NAME, Sides, Summary, Tally};
 pub use build::{Target, build};
 pub use clean::{Clean, Decontaminate};
-pub use corpus::{Corpus, Drop, Event};
+pub use corpus::{Changes, Corpus, Drop, Event};
 pub use documents::{Document, DocumentId, Reason, Reject};
 pub use encoder::Encoder;
 pub use error::{DataError, Fault};

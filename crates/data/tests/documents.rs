@@ -426,7 +426,7 @@ fn the_same_text_comes_once_and_belongs_to_the_first_source() {
     let recipe = recipe(sources);
     let events: Vec<Event> = Corpus::open(&recipe, &()).unwrap().events().map(Result::unwrap).collect();
     let kept: Vec<_> =
-        events.iter().filter_map(|event| if let Event::Kept(d, _) = event { Some(&d.path) } else { None }).collect();
+        events.iter().filter_map(|event| if let Event::Kept(d, ..) = event { Some(&d.path) } else { None }).collect();
     assert_eq!(kept, ["1.txt", "3.txt"]);
     assert_eq!(
         events.iter().filter(|event| matches!(event, Event::Dropped(drop) if drop.step == "duplicate")).count(),
@@ -442,7 +442,7 @@ fn a_limit_takes_an_even_sample_that_does_not_depend_on_the_order() {
     let total: u64 = Corpus::open(&all, &())
         .unwrap()
         .events()
-        .map(|event| if let Event::Kept(d, _) = event.unwrap() { d.text.len() as u64 } else { 0 })
+        .map(|event| if let Event::Kept(d, ..) = event.unwrap() { d.text.len() as u64 } else { 0 })
         .sum();
     let limit = total / 4;
     let ids = |sources: Vec<Source>| {
@@ -451,7 +451,7 @@ fn a_limit_takes_an_even_sample_that_does_not_depend_on_the_order() {
         let (mut ids, mut bytes, mut left_out) = (Vec::new(), 0, 0);
         for event in corpus.events() {
             match event.unwrap() {
-                Event::Kept(document, _) => {
+                Event::Kept(document, ..) => {
                     bytes += document.text.len() as u64;
                     ids.push((document.id, document.path));
                 }

@@ -50,7 +50,8 @@ impl Assembly {
 
     pub(super) fn take(&mut self, event: Event, ids: &[i32]) -> Result<(), DataError> {
         match event {
-            Event::Kept(document, side) => {
+            Event::Kept(document, side, changes) => {
+                self.ledger.change(&changes);
                 let draw = self.split.draw(&document.id);
                 self.draws = (self.draws.0.min(draw), self.draws.1.max(draw));
                 let tokens = ids.len() as u64;
@@ -103,7 +104,7 @@ impl Assembly {
         files.extend([REJECTS_NAME, DROPPED_NAME].map(String::from));
         files.extend(save_tokenizer(&self.folder, encoder)?);
 
-        let Ledger { all, sources, licences, languages, dropped, rejects } = self.ledger;
+        let Ledger { all, sources, licences, languages, dropped, repairs, redacted, rejects } = self.ledger;
         let summary = Summary {
             schema: SCHEMA,
             tokenizer: encoder.fingerprint(),
@@ -117,6 +118,8 @@ impl Assembly {
             licences,
             languages,
             dropped,
+            repairs,
+            redacted,
             contamination,
             rejects,
             recipe: recipe.clone(),

@@ -124,7 +124,7 @@ fn tokenise(
             let ids: Vec<Option<Vec<i32>>> = batch
                 .par_iter()
                 .map(|event| match event {
-                    Event::Kept(document, _) => marks.encode(encoder, document).map(Some),
+                    Event::Kept(document, ..) => marks.encode(encoder, document).map(Some),
                     _ => Ok(None),
                 })
                 .collect::<Result<_, _>>()?;
@@ -151,7 +151,7 @@ fn batches(
                 None => break,
                 Some(Err(error)) => return Some(Err(error)),
                 Some(Ok(event)) => {
-                    if let Event::Kept(document, _) = &event {
+                    if let Event::Kept(document, ..) = &event {
                         bytes += document.text.len();
                     }
                     batch.push(event);

@@ -14,12 +14,12 @@ mod survivors;
 mod verdicts;
 
 use crate::{
-    Counts, DataError, Progress, Recipe, Stage,
+    Clean, Counts, DataError, Progress, Recipe, Stage,
     corpus::Reading,
     decontaminate::ContaminationReport,
     documents::{self, Found},
     near_duplicates::Clusters,
-    signals::{Filter, measure},
+    signals::measure,
 };
 use decontaminate::Contaminated;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ impl Prepared {
         recipe.check()?;
         let mut prepared = Self { findings: Findings::default(), steps: Steps::open(folder), scratch: folder.into() };
         prepared.read(recipe, progress)?;
-        prepared.filter(&recipe.clean.filters, progress)?;
+        prepared.filter(&recipe.clean, progress)?;
         prepared.decontaminate(recipe, progress)?;
         prepared.near_duplicates(recipe, progress)?;
         Ok(prepared)
@@ -75,14 +75,18 @@ impl Prepared {
         Ok(())
     }
 
-    fn filter(&mut self, filters: &[Filter], progress: &dyn Progress) -> Result<(), DataError> {
+    fn filter(&mut self, clean: &Clean, progress: &dyn Progress) -> Result<(), DataError> {
+        let filters = &clean.filters;
         if filters.is_empty() {
             return Ok(());
         }
-        let key = self.snapshot().and(&("filter", 1)).and(&filters);
+        let key = self.snapshot().and(&("filter", 1)).and(&clean.repair).and(filters);
         let mut counts = self.counts(Stage::Measure);
         let folder = self.steps.result("filter", &key, |folder| {
             verdicts::judge(self.findings.reading(), folder, &mut counts, progress, |document| {
+                let (Found::Document(document), _) = screen::repaired(clean, Found::Document(document)) else {
+                    return None;
+                };
                 let signals = measure(&document.text, document.language.as_deref());
                 filters.iter().find_map(|filter| {
                     let detail = filter.drops(&document, &signals)?;

@@ -2,13 +2,17 @@
 
 use super::{Findings, Verdict};
 use crate::{
-    DataError, DocumentId, Event, Recipe, Side,
-    corpus::{Drop, Reading},
+    Clean, DataError, DocumentId, Event, Recipe, Side,
+    corpus::{Changes, Drop, Reading},
     documents::{Document, Found},
-    signals::pii::{PiiKind, redact_all},
+    repair::{Repairs, repair},
+    signals::pii::redact_all,
 };
 use rayon::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 /// Things that are decided on at once, so that all threads can change texts.
 const BATCH: usize = 512;
@@ -20,7 +24,7 @@ pub(crate) struct Screen<'a> {
     findings: Option<&'a Findings>,
     /// The kept document of each cluster so far.
     kept: HashMap<u64, DocumentId>,
-    redact: &'a [PiiKind],
+    clean: &'a Clean,
     /// Documents so far, and those of them that each step has seen.
     documents: u64,
     checked: u64,
@@ -34,7 +38,7 @@ impl<'a> Screen<'a> {
             seen: HashSet::new(),
             findings,
             kept: HashMap::new(),
-            redact: &recipe.clean.redact,
+            clean: &recipe.clean,
             documents: 0,
             checked: 0,
             compared: 0,
@@ -56,17 +60,18 @@ impl<'a> Screen<'a> {
                 if found.is_empty() {
                     return None;
                 }
+                let clean = self.clean;
+                let found: Vec<_> =
+                    found.into_par_iter().map(|found| found.map(|found| repaired(clean, found))).collect();
                 let events: Vec<_> = found.into_iter().map(|found| found.map(|found| self.decide(found))).collect();
-                decided = events
-                    .into_par_iter()
-                    .map(|event| event.map(|event| self.change(event)))
-                    .collect::<Vec<_>>()
-                    .into_iter();
+                let events: Vec<_> =
+                    events.into_par_iter().map(|event| event.map(|event| redacted(clean, event))).collect();
+                decided = events.into_iter();
             }
         })
     }
 
-    fn decide(&mut self, found: Found) -> Event {
+    fn decide(&mut self, (found, repairs): (Found, Repairs)) -> Event {
         let document = match found {
             Found::Reject(reject) => return Event::Rejected(reject),
             Found::Document(document) => document,
@@ -80,7 +85,11 @@ impl<'a> Screen<'a> {
         if !self.seen.insert(document.id) {
             return drop("duplicate", "the same text", "");
         }
-        let Some(findings) = self.findings else { return Event::Kept(document, Side::Train) };
+        if document.text.trim().is_empty() {
+            return drop("repair", "nothing but damage", "");
+        }
+        let changes = Changes { repairs, redacted: Vec::new() };
+        let Some(findings) = self.findings else { return Event::Kept(document, Side::Train, changes) };
         if let Some(Verdict { reason, detail }) = findings.filtered.as_ref().and_then(|filtered| filtered.of(number)) {
             return drop("filter", reason, detail);
         }
@@ -95,18 +104,34 @@ impl<'a> Screen<'a> {
                 return drop("near-duplicate", "nearly the same text", &format!("as {first}"));
             }
         }
-        Event::Kept(document, Side::Train)
+        Event::Kept(document, Side::Train, changes)
     }
+}
 
-    /// What is kept, without what the recipe replaces.
-    fn change(&self, event: Event) -> Event {
-        match event {
-            Event::Kept(document, side) if !self.redact.is_empty() => {
-                let text = redact_all(&document.text, self.redact).map(|redacted| redacted.text);
-                Event::Kept(Document { text: text.unwrap_or(document.text), ..document }, side)
-            }
-            event => event,
-        }
+/// A document as every step sees it.
+pub(super) fn repaired(clean: &Clean, found: Found) -> (Found, Repairs) {
+    let (Some(options), Found::Document(document)) = (&clean.repair, &found) else {
+        return (found, Repairs::default());
+    };
+    match repair(&document.text, options) {
+        (Cow::Borrowed(_), repairs) => (found, repairs),
+        (Cow::Owned(text), repairs) => (Found::Document(Document { text, ..document.clone() }), repairs),
+    }
+}
+
+/// What is kept, without what the recipe replaces.
+fn redacted(clean: &Clean, event: Event) -> Event {
+    let kinds = &clean.redact;
+    match event {
+        Event::Kept(document, side, changes) if !kinds.is_empty() => match redact_all(&document.text, kinds) {
+            None => Event::Kept(document, side, changes),
+            Some(redacted) => Event::Kept(
+                Document { text: redacted.text, ..document },
+                side,
+                Changes { redacted: redacted.kinds, ..changes },
+            ),
+        },
+        event => event,
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn each(
     let recipe = Recipe { max_bytes: None, ..recipe.clone() };
     let corpus = Corpus::over(&recipe, findings, progress)?;
     let kept = corpus.events().filter_map(|event| match event {
-        Ok(Event::Kept(document, _)) => Some(Ok(document)),
+        Ok(Event::Kept(document, ..)) => Some(Ok(document)),
         Ok(_) => None,
         Err(error) => Some(Err(error)),
     });

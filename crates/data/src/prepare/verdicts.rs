@@ -70,7 +70,8 @@ pub(super) fn judge(
     let path = folder.join(NAME);
     let mut list = BufWriter::new(File::create(&path).map_err(DataError::writing(&path))?);
     let mut number = 0;
-    for batch in batches(reading.filter_map(document)) {
+    let documents = reading.filter_map(document);
+    for batch in batches(documents) {
         let batch = batch?;
         if progress.update(counts).is_break() {
             return Err(DataError::interrupted());

@@ -57,6 +57,14 @@ pub struct Repairs {
     pub replacement_characters: u64,
 }
 
+impl Repairs {
+    /// Whether nothing was there to repair, nor anything that could not be.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl AddAssign for Repairs {
     fn add_assign(&mut self, other: Self) {
         self.texts += other.texts;

@@ -1,6 +1,7 @@
 //! The report as a whole: from files to page.
 
 use super::*;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 const START: &str = r#"{"kind":"start","time":"2026-11-22T08:00:00Z","run":"tiny","model":{"architecture":"DbrxForCausalLM","total":4367488,"active":2008192,"layers":2,"experts":4,"top_k":2,"d_model":128,"vocab_size":4096},"device":"CPU, 2 threads","precision":"f32","tokens_per_step":64,"steps":30,"commit":null,"version":"0.1.0"}"#;
@@ -325,6 +326,7 @@ fn twenty_thousand_steps_and_many_experts_stay_small() {
     assert_well_formed(&page);
 }
 
+use moeworks_data::repair::Repairs;
 use moeworks_data::{Dropped, Recipe, Sides, Summary, Tally, Work};
 
 fn account() -> DataAccount {
@@ -353,6 +355,8 @@ fn account() -> DataAccount {
             [("the same text".to_owned(), Dropped { documents: 7, bytes: 7000 })].into(),
         )]
         .into(),
+        repairs: Repairs::default(),
+        redacted: BTreeMap::new(),
         contamination: None,
         rejects: [("not-utf-8".to_owned(), 2)].into(),
         recipe: Recipe::default(),
