@@ -61,7 +61,7 @@ pub use loader::{
     StreamState, Weight,
 };
 pub use near_duplicates::{Clusters, NearDuplicateOptions, NearDuplicates};
-pub use prepare::Prepared;
+pub use prepare::{Prepared, scan as scan_documents};
 pub use progress::{Counts, Progress, Stage};
 pub use recipe::Recipe;
 pub use remove::{Removal, remove};

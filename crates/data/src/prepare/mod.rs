@@ -7,6 +7,7 @@
 
 mod decontaminate;
 mod near_duplicates;
+mod scan;
 mod screen;
 mod steps;
 mod stored;
@@ -25,6 +26,7 @@ use decontaminate::Contaminated;
 use std::path::{Path, PathBuf};
 use verdicts::{Verdict, Verdicts};
 
+pub use scan::scan;
 pub(crate) use screen::Screen;
 pub(crate) use steps::{Key, Steps};
 pub(crate) use stored::Stored;
@@ -55,12 +57,16 @@ impl Prepared {
     /// that were finished stay.
     pub fn new(recipe: &Recipe, folder: &Path, progress: &dyn Progress) -> Result<Self, DataError> {
         recipe.check()?;
-        let mut prepared = Self { findings: Findings::default(), steps: Steps::open(folder), scratch: folder.into() };
+        let mut prepared = Self::empty(folder);
         prepared.read(recipe, progress)?;
         prepared.filter(&recipe.clean, progress)?;
         prepared.decontaminate(recipe, progress)?;
         prepared.near_duplicates(recipe, progress)?;
         Ok(prepared)
+    }
+
+    fn empty(folder: &Path) -> Self {
+        Self { findings: Findings::default(), steps: Steps::open(folder), scratch: folder.into() }
     }
 
     fn read(&mut self, recipe: &Recipe, progress: &dyn Progress) -> Result<(), DataError> {
