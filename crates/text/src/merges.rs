@@ -9,13 +9,10 @@
 //! rank is reached, its span is always split in the same way, wherever it stands in the text.
 
 use crate::join::Joiner;
-use crate::pairs::{NONE, Pairs};
+use crate::pairs::{MAX_RANKS, NONE, Pairs};
 
 /// Longer tokens are not looked into. GPT-4's longest has 128 bytes.
 const MAX_TOKEN_BYTES: usize = 1024;
-
-/// More tokens are not taken: their ranks must leave room for a place beside them, in `join.rs`.
-const MAX_TOKENS: usize = 1 << 24;
 
 /// Which tokens are single bytes, and which pairs of tokens make another.
 pub(crate) struct Merges {
@@ -27,10 +24,11 @@ pub(crate) struct Merges {
 
 impl Merges {
     /// Finds the pair of ranks that makes each token from rank 256 on, for tokens in rank order of which the first 256 are
-    /// the single bytes. Fails with the rank of the first token that no single merge makes: encoding could never produce it.
+    /// the single bytes. Fails with the rank of the first token that no single merge makes: encoding could never
+    /// produce it; or with the number of ranks that there can be.
     pub(crate) fn of_ranks(tokens: &[impl AsRef<[u8]>]) -> Result<Self, usize> {
-        if tokens.len() > MAX_TOKENS {
-            return Err(MAX_TOKENS);
+        if tokens.len() > MAX_RANKS {
+            return Err(MAX_RANKS);
         }
         let mut bytes = [NONE; 256];
         for (rank, token) in tokens.iter().take(256).enumerate() {

@@ -17,7 +17,7 @@ use crate::pieces::Cutter;
 use crate::split::SplitPattern;
 use crate::vocabulary::Vocabulary;
 
-/// Encodes in time linear in the text, whatever the text is.
+/// Encodes in time linear in the text, but for a logarithm in the length of long pieces, whatever the text is.
 #[derive(Clone)]
 pub(crate) struct Ranked(Arc<Parts>);
 
