@@ -62,8 +62,10 @@ mod tests {
 
     #[test]
     fn each_goes_where_it_fits_best() {
-        // 7 and 6 open bins, 4 fits neither; 3 goes to the 7, the next 3 to the 6 rather than the 4.
-        assert_eq!(best_fit(&[4, 3, 7, 3, 6], 10), [vec![0], vec![1, 2], vec![3, 4]]);
+        // 4 goes to the 6 and a 3 to the 7, which are full then.
+        assert_eq!(best_fit(&[4, 3, 7, 3, 6], 10), [vec![0, 4], vec![1, 2], vec![3]]);
+        // 1 goes where it leaves no room, although the bin of the 8 came first.
+        assert_eq!(best_fit(&[8, 6, 6, 1], 13), [vec![0], vec![1, 2, 3]]);
         assert_eq!(best_fit(&[5, 5, 5], 10), [vec![0, 1], vec![2]]);
         assert!(best_fit(&[], 10).is_empty());
     }
