@@ -157,4 +157,30 @@ mod tests {
         let none = measure(&[], &mut Tables::default());
         assert_eq!((none.top, none.duplicate, none.log_type_token_ratio), ([0.0; 3], 0.0, 1.0));
     }
+
+    proptest::proptest! {
+        /// Few different words, so that much is repeated, against the rules as they are written down.
+        #[test]
+        fn repetition_is_what_counting_every_run_gives(numbers in proptest::collection::vec(0_u8..4, 0..60)) {
+            let word = |number: u8| Word { hash: xxhash_rust::xxh3::xxh3_64(&[number]), bytes: u32::from(number) + 1 };
+            let words: Vec<Word> = numbers.iter().map(|number| word(*number)).collect();
+            let measured = measure(&words, &mut Tables::default());
+            let bytes = |run: &[u8]| run.iter().map(|number| u64::from(*number) + 1).sum::<u64>();
+            let all = bytes(&numbers).max(1) as f64;
+            for length in 2..=4 {
+                let times = |run: &[u8]| numbers.windows(length).filter(|other| *other == run).count() as u64;
+                let best = numbers.windows(length).map(|run| (times(run), bytes(run))).filter(|(times, _)| *times > 1).max();
+                let share = best.map_or(0.0, |(times, bytes)| ((times * bytes) as f64 / all).min(1.0));
+                proptest::prop_assert_eq!(measured.top[length - 2], share);
+            }
+            let mut covered = vec![false; numbers.len()];
+            for (at, run) in numbers.windows(RUN).enumerate() {
+                if numbers.windows(RUN).take(at).any(|other| other == run) {
+                    covered[at..at + RUN].fill(true);
+                }
+            }
+            let duplicate: u64 = numbers.iter().zip(covered).filter(|(_, is)| *is).map(|(number, _)| bytes(&[*number])).sum();
+            proptest::prop_assert_eq!(measured.duplicate, duplicate as f64 / all);
+        }
+    }
 }
