@@ -111,8 +111,8 @@ impl Scan {
             self.with_pii.add(signals);
             self.pii.iter_mut().for_each(|found| found.add(&document.text, signals));
         }
-        let stated = || document.language.as_deref().unwrap_or("code");
-        self.languages.add(if signals.is_code { stated() } else { signals.language }, signals);
+        let stated = document.language.as_deref().filter(|_| signals.is_code);
+        self.languages.add(stated.unwrap_or(signals.language), signals);
         self.sources.add(&document.source, signals);
         self.licences.add(document.licence.as_deref().unwrap_or(NOT_STATED), signals);
         let mut is_kept = true;

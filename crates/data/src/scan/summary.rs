@@ -24,7 +24,7 @@ pub struct ScanSummary {
     pub dropped: Amount,
     /// By source, the largest first, as the lists below are.
     pub sources: Vec<Named>,
-    /// By detected language; documents that are code are named after the language they state, or `code`.
+    /// By detected language; documents that are code are named after the language they state, or `CODE`.
     pub languages: Vec<Named>,
     /// By licence.
     pub licences: Vec<Named>,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// [[filter]]
 /// signal = "language"       # one of these, as detected
-/// keep = ["en", "de"]
+/// keep = ["en", "de", "CODE"]
 /// sources = ["web"]         # only documents of these sources
 /// ```
 ///

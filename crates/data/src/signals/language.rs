@@ -5,6 +5,9 @@ use whatlang::{Lang, detect};
 /// What stands in the place of a language where there is too little text to tell (Lilac's name for it).
 pub const TOO_SHORT: &str = "TOO_SHORT";
 
+/// What stands there for code, in which no language is looked for.
+pub const CODE: &str = "CODE";
+
 /// Bytes looked at. Three times as many give the same answer on all but mixed documents, and take three times as long.
 const SAMPLE: usize = 600;
 

@@ -59,7 +59,7 @@ pub(super) fn count(text: &str, table: &mut Table) -> Lines {
         if lines.compared < most as u64 {
             lines.compared += 1;
             lines.compared_characters += characters;
-            if table.count(xxh3_64(line)) > 1 {
+            if table.count(xxh3_64(line)).0 > 1 {
                 lines.duplicate += 1;
                 lines.duplicate_characters += characters;
             }

@@ -18,7 +18,7 @@ mod suggestions;
 mod words;
 
 pub use filter::Filter;
-pub use language::TOO_SHORT;
+pub use language::{CODE, TOO_SHORT};
 pub use signal::{LANGUAGE, Signal};
 pub use suggestions::{SUGGESTIONS, Suggestion};
 
@@ -93,7 +93,7 @@ pub struct Signals {
     pub frac_code: f64,
     /// Whether it is code: at least two fifths of its lines are, or the document says so.
     pub is_code: bool,
-    /// ISO 639-1 (639-3 where that has no code), or [`TOO_SHORT`]. The language of the words in code, too.
+    /// ISO 639-1 (639-3 where that has no code), [`CODE`], or [`TOO_SHORT`].
     pub language: &'static str,
     /// How sure that is, 0 to 1.
     pub language_confidence: f64,
@@ -129,8 +129,9 @@ fn measure_with(text: &str, language_hint: Option<&str>, scratch: &mut Scratch) 
     let lines = lines::count(text, &mut scratch.lines);
     let words = words::count(text, &mut scratch.words);
     let repeats = repeats::measure(&scratch.words, &mut scratch.tables);
-    let (language, language_confidence) = language::of(text);
     let frac_code = share(lines.code, lines.filled);
+    let is_code = frac_code >= code::IS_CODE || language_hint.is_some_and(code::is_language);
+    let (language, language_confidence) = if is_code { (CODE, 1.0) } else { language::of(text) };
     let mut signals = Signals {
         num_characters: characters.all,
         num_bytes: text.len() as u64,
@@ -163,7 +164,7 @@ fn measure_with(text: &str, language_hint: Option<&str>, scratch: &mut Scratch) 
         compression_ratio: compression::ratio(text, &mut scratch.compression),
         entropy: characters.entropy,
         frac_code,
-        is_code: frac_code >= code::IS_CODE || language_hint.is_some_and(code::is_language),
+        is_code,
         language,
         language_confidence,
         quality: 0.0,

@@ -5,7 +5,7 @@
 /// Words and lines after so many are not looked at: a document that long has shown by then whether it repeats.
 pub(super) const LIMIT: usize = 1 << 16;
 
-/// Length in words of the runs of [`Repeats::duplicate`].
+/// Words in the runs of [`Repeats::duplicate`].
 const RUN: usize = 5;
 
 /// A word as these rules see it.
@@ -31,16 +31,16 @@ impl Table {
         self.slots.resize((most * 2).next_power_of_two().max(16), (0, 0));
     }
 
-    /// Counts a hash; how often it has now been seen.
+    /// Counts a hash; how often it has now been seen, and its slot.
     #[inline]
-    pub(super) fn count(&mut self, hash: u64) -> u32 {
+    pub(super) fn count(&mut self, hash: u64) -> (u32, usize) {
         let mask = self.slots.len() - 1;
         let (tag, mut at) = ((hash >> 32) as u32, hash as usize & mask);
         loop {
             let slot = &mut self.slots[at];
             if slot.1 == 0 || slot.0 == tag {
                 *slot = (tag, slot.1 + 1);
-                return slot.1;
+                return (slot.1, at);
             }
             at = (at + 1) & mask;
         }
@@ -58,11 +58,14 @@ pub(super) struct Repeats {
     pub(super) duplicate: f64,
 }
 
+/// Memory that is kept from one text to the next.
 #[derive(Default)]
 pub(super) struct Tables {
-    words: Table,
-    tops: [Table; 3],
-    runs: Table,
+    table: Table,
+    /// Runs that may be repeated: place of the first word, hash.
+    runs: Vec<(u32, u64)>,
+    /// Their slots in the table.
+    slots: Vec<usize>,
 }
 
 /// A hash of a run from that of the run without its last word.
@@ -73,42 +76,54 @@ fn extend(run: u64, word: u64) -> u64 {
 }
 
 /// Measures at most [`LIMIT`] words.
+///
+/// Runs grow by a word at a time, and only those are looked at whose first words and whose last words are both repeated
+/// runs: no other can be. In ordinary prose few are left after three words.
 pub(super) fn measure(words: &[Word], tables: &mut Tables) -> Repeats {
-    let Tables { words: types, tops, runs } = tables;
-    types.clear(words.len());
-    runs.clear(words.len());
-    for table in tops.iter_mut() {
-        table.clear(words.len());
-    }
+    let Tables { table, runs, slots } = tables;
+    table.clear(words.len());
+    let different = words.iter().filter(|word| table.count(word.hash).0 == 1).count();
+    let mut repeats = Repeats {
+        log_type_token_ratio: if words.len() < 2 { 1.0 } else { (different as f64).ln() / (words.len() as f64).ln() },
+        ..Repeats::default()
+    };
     let all: u64 = words.iter().map(|word| u64::from(word.bytes)).sum();
-    let (mut different, mut duplicate, mut covered) = (0_u64, 0_u64, 0);
-    let mut best = [(1_u32, 0_u64); 3]; // times, bytes of one
-    for (at, word) in words.iter().enumerate() {
-        different += u64::from(types.count(word.hash) == 1);
-        let (mut hash, mut bytes) = (word.hash, u64::from(word.bytes));
-        for (next, (table, best)) in words[at + 1..].iter().zip(tops.iter_mut().zip(&mut best)) {
-            hash = extend(hash, next.hash);
-            bytes += u64::from(next.bytes);
-            let times = table.count(hash);
-            if times > 1 && (times, bytes) > *best {
-                *best = (times, bytes);
-            }
-        }
-        if let Some(last) = words.get(at + RUN - 1) {
-            if runs.count(extend(hash, last.hash)) > 1 {
-                let fresh = &words[at.max(covered)..at + RUN];
-                duplicate += fresh.iter().map(|word| u64::from(word.bytes)).sum::<u64>();
-                covered = at + RUN;
-            }
-        }
-    }
     let share = |bytes: u64| if all == 0 { 0.0 } else { (bytes as f64 / all as f64).min(1.0) };
-    let count = words.len() as f64;
-    Repeats {
-        log_type_token_ratio: if words.len() < 2 { 1.0 } else { (different as f64).ln() / count.ln() },
-        top: best.map(|(times, bytes)| share(u64::from(times) * bytes)),
-        duplicate: share(duplicate),
+    let bytes = |words: &[Word]| words.iter().map(|word| u64::from(word.bytes)).sum::<u64>();
+    runs.clear();
+    runs.extend((0_u32..).zip(words).take(words.len().saturating_sub(1)).map(|(at, word)| (at, word.hash)));
+    for length in 2..=RUN {
+        table.clear(runs.len());
+        slots.clear();
+        let mut best = (1, 0);
+        let (mut duplicate, mut covered) = (0, 0);
+        for (at, hash) in runs.iter_mut() {
+            let (from, to) = (*at as usize, *at as usize + length);
+            *hash = extend(*hash, words[to - 1].hash);
+            let (times, slot) = table.count(*hash);
+            slots.push(slot);
+            if times > 1 {
+                best = best.max((times, bytes(&words[from..to])));
+                duplicate += bytes(&words[from.max(covered)..to]);
+                covered = to;
+            }
+        }
+        match repeats.top.get_mut(length - 2) {
+            Some(top) => *top = share(u64::from(best.0) * best.1),
+            None => repeats.duplicate = share(duplicate),
+        }
+        // A longer run begins where this one and the next are both repeated.
+        let repeated = |run: usize| table.slots[slots[run]].1 > 1;
+        let mut kept = 0;
+        for run in 1..runs.len() {
+            if runs[run].0 == runs[run - 1].0 + 1 && repeated(run - 1) && repeated(run) {
+                runs[kept] = runs[run - 1];
+                kept += 1;
+            }
+        }
+        runs.truncate(kept);
     }
+    repeats
 }
 
 #[cfg(test)]
@@ -141,5 +156,31 @@ mod tests {
     fn no_words_repeat_nothing() {
         let none = measure(&[], &mut Tables::default());
         assert_eq!((none.top, none.duplicate, none.log_type_token_ratio), ([0.0; 3], 0.0, 1.0));
+    }
+
+    proptest::proptest! {
+        /// Few different words, so that much is repeated, against the rules as they are written down.
+        #[test]
+        fn repetition_is_what_counting_every_run_gives(numbers in proptest::collection::vec(0_u8..4, 0..60)) {
+            let word = |number: u8| Word { hash: xxhash_rust::xxh3::xxh3_64(&[number]), bytes: u32::from(number) + 1 };
+            let words: Vec<Word> = numbers.iter().map(|number| word(*number)).collect();
+            let measured = measure(&words, &mut Tables::default());
+            let bytes = |run: &[u8]| run.iter().map(|number| u64::from(*number) + 1).sum::<u64>();
+            let all = bytes(&numbers).max(1) as f64;
+            for length in 2..=4 {
+                let times = |run: &[u8]| numbers.windows(length).filter(|other| *other == run).count() as u64;
+                let best = numbers.windows(length).map(|run| (times(run), bytes(run))).filter(|(times, _)| *times > 1).max();
+                let share = best.map_or(0.0, |(times, bytes)| ((times * bytes) as f64 / all).min(1.0));
+                proptest::prop_assert_eq!(measured.top[length - 2], share);
+            }
+            let mut covered = vec![false; numbers.len()];
+            for (at, run) in numbers.windows(RUN).enumerate() {
+                if numbers.windows(RUN).take(at).any(|other| other == run) {
+                    covered[at..at + RUN].fill(true);
+                }
+            }
+            let duplicate: u64 = numbers.iter().zip(covered).filter(|(_, is)| *is).map(|(number, _)| bytes(&[*number])).sum();
+            proptest::prop_assert_eq!(measured.duplicate, duplicate as f64 / all);
+        }
     }
 }

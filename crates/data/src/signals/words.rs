@@ -145,10 +145,11 @@ impl Words {
 
     #[inline]
     fn note_stop_word(&mut self, word: &[u8]) {
-        if (2..=4).contains(&word.len()) {
-            if let Some(at) = STOP_WORDS.iter().position(|stop| word.eq_ignore_ascii_case(stop)) {
-                self.stop_words |= 1 << at;
-            }
+        let is_stop_word = |stop: &&[u8]| word.eq_ignore_ascii_case(stop);
+        if (2..=4).contains(&word.len())
+            && let Some(at) = STOP_WORDS.iter().position(is_stop_word)
+        {
+            self.stop_words |= 1 << at;
         }
     }
 }

@@ -45,11 +45,7 @@ pub(super) fn find(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
     if is_word(next) || (further && next != b',' && next != b' ') || (next == b'-' && is_word(at(bytes, end + 1))) {
         return None;
     }
-    let usual = match &groups[..=group] {
-        [_] | [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4] => true,
-        [4, 4, 4, 4, 3] => true,
-        _ => false,
-    };
+    let usual = matches!(&groups[..=group], [_] | [4, 4, 4, 4] | [4, 4, 4, 4, 3] | [4, 6, 5] | [4, 6, 4]);
     (usual && is_issued(digits, group > 0) && luhn(digits)).then_some((start, end))
 }
 

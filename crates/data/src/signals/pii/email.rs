@@ -171,7 +171,7 @@ fn address(bytes: &[u8], at: usize, from: usize) -> Option<(usize, usize)> {
     let sound =
         |label: &&[u8]| !label.is_empty() && label.len() < 64 && label[0] != b'-' && label[label.len() - 1] != b'-';
     let numbers = others.iter().filter(|label| label.iter().all(u8::is_ascii_digit)).count();
-    if others.is_empty() || !labels.iter().all(|label| sound(&label)) || !is_top_level(last) || numbers > 1 {
+    if others.is_empty() || !labels.iter().all(sound) || !is_top_level(last) || numbers > 1 {
         return None;
     }
     let (previous, next) = (super::bounds::before(bytes, start), super::bounds::at(bytes, end));

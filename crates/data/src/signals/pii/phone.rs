@@ -67,8 +67,9 @@ pub(super) fn find(bytes: &[u8], digit: usize) -> Option<(usize, usize)> {
 fn clear_before(bytes: &[u8], start: usize) -> bool {
     let previous = before(bytes, start);
     let earlier = start.checked_sub(2).map_or(b' ', |at| bytes[at]);
-    !(is_word(previous) || matches!(previous, b'.' | b'-' | b'/' | b'#' | b'+' | b'*' | b'&' | b'%' | b'@'))
-        && !(matches!(previous, b' ' | b')') && earlier.is_ascii_digit())
+    let bound = is_word(previous) || matches!(previous, b'.' | b'-' | b'/' | b'#' | b'+' | b'*' | b'&' | b'%' | b'@');
+    let continued = matches!(previous, b' ' | b')') && earlier.is_ascii_digit();
+    !bound && !continued
 }
 
 enum American {

@@ -110,7 +110,7 @@ fn is_name(value: &[u8], is_password: bool) -> bool {
         let letters = part.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
         part[letters..].iter().all(u8::is_ascii_digit) && part.len() - letters <= 2
     };
-    lower && parts.len() > 1 && parts.iter().all(|part| is_word(&part)) && !is_password
+    lower && parts.len() > 1 && parts.iter().all(is_word) && !is_password
 }
 
 /// Whether a value stands for one that is to be filled in.
