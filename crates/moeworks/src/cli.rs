@@ -159,8 +159,12 @@ pub struct Plan {
 /// `data …`
 #[derive(Debug, Subcommand)]
 pub enum Data {
+    /// Measures documents: signals as Parquet, and a page that shows them and what filters would drop.
+    Scan(DataScan),
     /// Builds tokenised shards from documents, by a recipe or from folders and files.
     Build(DataBuild),
+    /// Packs prompts and responses, or conversations, into sequences for fine-tuning.
+    Pack(DataPack),
     /// What is in a folder of shards.
     Show(DataShow),
     /// Checks every size, offset and hash of a folder of shards.
@@ -171,24 +175,72 @@ pub enum Data {
     Remove(DataRemove),
 }
 
-/// Flags of `data build`.
-#[derive(Debug, Args)]
-pub struct DataBuild {
+/// Which documents.
+#[derive(Debug, Clone, Args)]
+pub struct Documents {
     /// A recipe (TOML). Without one, give --documents.
     #[arg(required_unless_present_any = ["documents", "cargo_registry"], conflicts_with_all = ["documents", "cargo_registry"])]
     pub recipe: Option<PathBuf>,
-    /// A folder or file of documents; may be given several times.
+    /// A folder, file or URL of documents; may be given several times.
     #[arg(long, value_name = "PATH")]
     pub documents: Vec<PathBuf>,
     /// The Rust and Markdown sources that cargo has on this machine.
     #[arg(long)]
     pub cargo_registry: bool,
-    /// Folder to make.
-    #[arg(long, short)]
-    pub out: PathBuf,
     /// Folder for the results of steps, so that only what has changed is done again; `OUT.steps` if not given.
     #[arg(long, value_name = "FOLDER")]
     pub steps: Option<PathBuf>,
+}
+
+/// Flags of `data scan`.
+#[derive(Debug, Args)]
+pub struct DataScan {
+    /// Which documents.
+    #[command(flatten)]
+    pub documents: Documents,
+    /// Folder to make: signals.parquet, index.html and scan.json.
+    #[arg(long, short)]
+    pub out: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `data pack`.
+#[derive(Debug, Args)]
+pub struct DataPack {
+    /// Files of JSON lines, or folders of them: {"prompt", "response"} or {"messages": [{"role", "content"}]}.
+    #[arg(required = true)]
+    pub rows: Vec<PathBuf>,
+    /// Folder to make.
+    #[arg(long, short)]
+    pub out: PathBuf,
+    /// `cl100k`, or a folder with a tokenizer.json.
+    #[arg(long, default_value = "cl100k")]
+    pub tokenizer: String,
+    /// Tokens of a sequence.
+    #[arg(long, default_value_t = 2048, value_parser = clap::value_parser!(u32).range(2..))]
+    pub sequence_length: u32,
+    /// Learns every response of a conversation, not only the last.
+    #[arg(long)]
+    pub all_responses: bool,
+    /// Learns prompts too.
+    #[arg(long)]
+    pub prompts: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `data build`.
+#[derive(Debug, Args)]
+pub struct DataBuild {
+    /// Which documents.
+    #[command(flatten)]
+    pub documents: Documents,
+    /// Folder to make.
+    #[arg(long, short)]
+    pub out: PathBuf,
     /// Replaces a data set that another recipe or other documents made.
     #[arg(long)]
     pub replace: bool,

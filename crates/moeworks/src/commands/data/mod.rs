@@ -3,13 +3,17 @@
 use super::tokenizer;
 mod inspect;
 mod lineage;
+mod pack;
+mod scan;
 mod summary;
 
-use crate::cli::{Data, DataBuild};
+use crate::cli::{Data, DataBuild, DataScan, Documents};
 use crate::interrupt;
 use crate::show::{self, Progress};
 use anyhow::Result;
-use moeworks_data::{CargoRegistry, Counts, DataError, Prepared, Recipe, Source, Stage, Summary, Target};
+use moeworks_data::{
+    CargoRegistry, Counts, DataError, Prepared, Recipe, Source, Stage, Summary, Target, scan_documents,
+};
 use moeworks_text::Tokenizer;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -19,7 +23,9 @@ pub use summary::summary_text;
 
 pub fn run(command: &Data, quiet: bool) -> Result<()> {
     match command {
+        Data::Scan(flags) => scan_command(flags, quiet),
         Data::Build(flags) => build_command(flags, quiet),
+        Data::Pack(flags) => pack::pack(flags, quiet),
         Data::Show(flags) => inspect::show(flags),
         Data::Verify(flags) => inspect::verify(flags, quiet),
         Data::Lineage(flags) => lineage::lineage(flags),
@@ -75,17 +81,26 @@ fn doing(counts: &Counts) -> String {
     format!("{stage}: {} documents, {}{tokens}", show::count(counts.documents), show::bytes(counts.bytes))
 }
 
+/// What the flags name.
+fn recipe(flags: &Documents) -> Result<Recipe> {
+    if let Some(path) = &flags.recipe {
+        return Ok(Recipe::read(path)?);
+    }
+    let mut sources = flags.documents.iter().map(|path| Source::at(path)).collect::<Result<Vec<_>, _>>()?;
+    if flags.cargo_registry {
+        sources.push(Source::CargoRegistry(CargoRegistry::default()));
+    }
+    Ok(Recipe { sources, ..Recipe::default() })
+}
+
+/// Where to build, with the flags' folder of steps.
+fn target(out: &Path, flags: &Documents) -> Target {
+    let target = Target::from(out);
+    Target { steps: flags.steps.clone().unwrap_or(target.steps), ..target }
+}
+
 fn build_command(flags: &DataBuild, quiet: bool) -> Result<()> {
-    let mut recipe = match &flags.recipe {
-        Some(path) => Recipe::read(path)?,
-        None => {
-            let mut sources = flags.documents.iter().map(|p| Source::at(p)).collect::<Result<Vec<_>, _>>()?;
-            if flags.cargo_registry {
-                sources.push(Source::CargoRegistry(CargoRegistry::default()));
-            }
-            Recipe { sources, ..Recipe::default() }
-        }
-    };
+    let mut recipe = recipe(&flags.documents)?;
     if let Some(length) = flags.sequence_length {
         recipe.sequence_length = length as usize;
     }
@@ -95,10 +110,14 @@ fn build_command(flags: &DataBuild, quiet: bool) -> Result<()> {
     recipe.max_bytes = flags.max_bytes.or(recipe.max_bytes);
     recipe.check()?;
     let tokenizer = tokenizer::open(&flags.tokenizer)?;
-    let mut target = Target { replace: flags.replace, ..Target::from(&flags.out) };
-    if let Some(steps) = &flags.steps {
-        target.steps.clone_from(steps);
-    }
+    let target = Target { replace: flags.replace, ..target(&flags.out, &flags.documents) };
     let summary = build(&recipe, &tokenizer, target, quiet)?;
     print(flags.json, &summary, || summary_text(&summary))
+}
+
+fn scan_command(flags: &DataScan, quiet: bool) -> Result<()> {
+    let recipe = recipe(&flags.documents)?;
+    let steps = target(&flags.out, &flags.documents).steps;
+    let found = watched(quiet, |progress| scan_documents(&recipe, &steps, &flags.out, progress))?;
+    print(flags.json, &found, || scan::text(&found, &flags.out))
 }
