@@ -70,6 +70,9 @@ pub struct Summary {
     pub contamination: Option<ContaminationReport>,
     /// How many things were rejected, by reason; each of them is in `rejects.jsonl`.
     pub rejects: BTreeMap<String, u64>,
+    /// Fingerprints of the samples before documents were removed, the oldest first: what earlier runs were trained on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<String>,
     /// What was asked for.
     pub recipe: Recipe,
     /// Files that stand for all others: the indices hold the hashes of the shards.

@@ -269,6 +269,7 @@ impl Surgery<'_> {
             licences,
             languages,
             dropped,
+            former: old.former.iter().cloned().chain([self.data.train().fingerprint().to_owned()]).collect(),
             recipe,
             files: files.collect::<Result<_, _>>()?,
             ..old.clone()

@@ -113,6 +113,7 @@ fn removing_a_document_rewrites_its_shards_only() {
     assert_eq!(Some(&summary), removal.summary.as_ref());
     assert_eq!(summary.dropped_by("removed").documents, 2);
     assert_eq!(summary.recipe.exclude, gone[..2]);
+    assert_eq!(summary.former.len(), 1);
     assert_eq!(
         summary.train.documents + summary.held_out.documents,
         before.train.documents + before.held_out.documents - 2

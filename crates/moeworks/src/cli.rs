@@ -299,6 +299,9 @@ pub struct DataLineage {
     /// Says what became of a document, by its id: its samples and shards, or why it was dropped.
     #[arg(long, group = "what", value_name = "ID")]
     pub document: Option<String>,
+    /// Folder of runs: those that have read the document are listed.
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
@@ -312,6 +315,9 @@ pub struct DataRemove {
     /// Ids of the documents.
     #[arg(required = true, value_name = "ID")]
     pub documents: Vec<String>,
+    /// Folder of runs: those that have read one of the documents are listed.
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
     /// As JSON.
     #[arg(long)]
     pub json: bool,

@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod error;
+pub mod lineage;
 pub mod metrics;
 pub mod report;
 pub mod run;

@@ -122,6 +122,7 @@ impl Assembly {
             redacted,
             contamination,
             rejects,
+            former: Vec::new(),
             recipe: recipe.clone(),
             files: files.iter().map(|path| FileRecord::of(&self.folder, path)).collect::<Result<_, _>>()?,
         };

@@ -135,6 +135,12 @@ impl Loader {
         self.position
     }
 
+    /// Fingerprints of the streams' samples, in the streams' order.
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<&str> {
+        self.shared.streams.iter().map(|stream| stream.dataset.fingerprint()).collect()
+    }
+
     /// The samples of all readers from here on, without reading them: number of the stream, and of the sample in it.
     pub fn order(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
         let Shared { streams, plan, options, .. } = &*self.shared;

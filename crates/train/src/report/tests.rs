@@ -359,6 +359,7 @@ fn account() -> DataAccount {
         redacted: BTreeMap::new(),
         contamination: None,
         rejects: [("not-utf-8".to_owned(), 2)].into(),
+        former: Vec::new(),
         recipe: Recipe::default(),
         files: Vec::new(),
     };

@@ -8,6 +8,8 @@ use anyhow::Result;
 use moeworks_data::{DataFolder, DocumentId, DocumentRecord, NOT_STATED, Occurrence, Removal, Trace};
 use moeworks_infer::terminal::printable;
 use moeworks_text::Tokenizer;
+use moeworks_train::lineage::{Reading, readings};
+use serde_json::json;
 
 /// Occurrences of a phrase in a table; the rest is counted.
 const MOST: usize = 50;
@@ -28,7 +30,27 @@ pub fn lineage(flags: &DataLineage) -> Result<()> {
     let Some(trace) = folder.trace(&id)? else {
         return Err(exit::coded(exit::MISSING, format!("{} has never read a document {id}", flags.folder.display())));
     };
-    print(flags.json, &trace, || traced(&trace))
+    let runs = match &trace {
+        Trace::Train { samples, .. } => readings(&flags.runs, folder.train().fingerprint(), samples)?,
+        Trace::Dropped { drop } if drop.step == "removed" => {
+            let former = folder.summary().former.iter().map(|data| readings(&flags.runs, data, &(0..u64::MAX)));
+            former.collect::<Result<Vec<_>, _>>()?.concat()
+        }
+        _ => Vec::new(),
+    };
+    print(flags.json, &json!({"document": trace, "runs": runs}), || traced(&trace) + &read_by(&runs))
+}
+
+/// Runs that have read a document, or may have.
+fn read_by(runs: &[Reading]) -> String {
+    let line = |run: &Reading| {
+        let times = match run.times {
+            Some(times) => format!("read {times} times"),
+            None => "how often cannot be told: its data is not what it was".into(),
+        };
+        format!("run       {} ({} steps): {times}\n", run.run.display(), run.steps)
+    };
+    runs.iter().filter(|run| run.may_have_read()).map(line).collect()
 }
 
 fn described(d: &DocumentRecord) -> String {
@@ -97,6 +119,19 @@ pub fn remove(flags: &DataRemove) -> Result<()> {
         .map(|text| text.parse())
         .collect::<Result<Vec<DocumentId>, _>>()
         .map_err(|e| exit::coded(exit::USAGE, e))?;
+    let folder = DataFolder::open(&flags.folder)?;
+    // Before the removal: afterwards the runs' data is not what it was.
+    let mut runs: Vec<Reading> = Vec::new();
+    for id in &ids {
+        if let Some(Trace::Train { samples, .. }) = folder.trace(id)? {
+            for reading in readings(&flags.runs, folder.train().fingerprint(), &samples)? {
+                match runs.iter_mut().find(|run| run.run == reading.run) {
+                    Some(run) => run.times = run.times.zip(reading.times).map(|(one, two)| one + two),
+                    None => runs.push(reading),
+                }
+            }
+        }
+    }
     let removal = moeworks_data::remove(&flags.folder, &ids)?;
     if removal.summary.is_none() {
         return Err(exit::coded(
@@ -107,7 +142,13 @@ pub fn remove(flags: &DataRemove) -> Result<()> {
             ),
         ));
     }
-    print(flags.json, &removal, || removed(&removal))
+    print(flags.json, &json!({"removal": removal, "runs": runs}), || {
+        let affected = match read_by(&runs) {
+            none if none.is_empty() => format!("no run in {} has read them\n", flags.runs.display()),
+            some => format!("models that were trained on them:\n{some}"),
+        };
+        removed(&removal) + &affected
+    })
 }
 
 fn removed(removal: &Removal) -> String {
