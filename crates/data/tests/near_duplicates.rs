@@ -108,7 +108,7 @@ fn search(texts: &[String], batch: usize, options: NearDuplicateOptions) -> Clus
 /// Documents of 60 to 8,000 words, each with one edited copy. What is printed goes into BENCHMARKS.md.
 #[test]
 fn recall_and_precision_by_similarity() {
-    const PAIRS: usize = 200;
+    const PAIRS: usize = 100;
     let levels: Vec<f64> = (0..9).map(|step| 0.6 + 0.05 * f64::from(step)).collect();
     let mut random = Random(1);
     let (mut originals, mut copies, mut exact) = (Vec::new(), Vec::new(), Vec::new());

@@ -70,7 +70,7 @@ pub struct BenchmarkReport {
     pub contaminated_share: f64,
     /// Documents that hold a part of the set.
     pub documents: u64,
-    /// A few of them.
+    /// A few of them; fewer, or none, where those first met turned out to be common phrases.
     pub examples: Vec<Example>,
 }
 

@@ -42,7 +42,7 @@ struct Sketches {
 }
 
 impl NearDuplicates {
-    /// Begins a search. Its files, about two thirds of the text's size, lie in a folder of their own below
+    /// Begins a search. Its files, about half the size of the text, lie in a folder of their own below
     /// `scratch_folder` and disappear with the search.
     ///
     /// # Errors
