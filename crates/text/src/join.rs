@@ -21,10 +21,12 @@ pub(crate) struct Joiner {
 impl Joiner {
     /// The ranks of the tokens of `piece`.
     pub(crate) fn join(&mut self, merges: &Merges, piece: &[u8]) -> &[u32] {
-        match piece.len() {
-            0..=WORD => self.join_short::<WORD>(merges, piece),
-            0..=SHORT => self.join_short::<SHORT>(merges, piece),
-            _ => self.join_long(merges, piece),
+        if piece.len() <= WORD {
+            self.join_short::<WORD>(merges, piece);
+        } else if piece.len() <= SHORT {
+            self.join_short::<SHORT>(merges, piece);
+        } else {
+            self.join_long(merges, piece);
         }
         &self.ranks
     }
