@@ -1,12 +1,11 @@
 //! Byte pair encoding of one piece: joining adjacent parts, lowest rank first and leftmost first.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 
 use crate::merges::Merges;
 use crate::pairs::NONE;
 
-/// Up to so many bytes, looking at all pairs for the lowest is faster than a heap. It is quadratic, hence the bound.
+/// Up to so many bytes, looking at all pairs for the lowest is faster than keeping them in order. It is quadratic, hence the bound.
 const SHORT: usize = 64;
 /// So many bytes, which most words do not exceed, are looked at with a fixed number of vector instructions.
 const WORD: usize = 16;
@@ -21,10 +20,12 @@ pub(crate) struct Joiner {
 impl Joiner {
     /// The ranks of the tokens of `piece`.
     pub(crate) fn join(&mut self, merges: &Merges, piece: &[u8]) -> &[u32] {
-        match piece.len() {
-            0..=WORD => self.join_short::<WORD>(merges, piece),
-            0..=SHORT => self.join_short::<SHORT>(merges, piece),
-            _ => self.join_long(merges, piece),
+        if piece.len() <= WORD {
+            self.join_short::<WORD>(merges, piece);
+        } else if piece.len() <= SHORT {
+            self.join_short::<SHORT>(merges, piece);
+        } else {
+            self.join_long(merges, piece);
         }
         &self.ranks
     }
@@ -72,7 +73,8 @@ impl Joiner {
         }
     }
 
-    /// The same with a heap, in time `n log n`.
+    /// The same for long pieces: pairs wait by rank. What a join makes has a higher rank than the join, so a rank that has
+    /// been served never comes again, and only then its places must be in order.
     fn join_long(&mut self, merges: &Merges, piece: &[u8]) {
         let end = piece.len();
         let mut parts: Vec<u32> = piece.iter().map(|&byte| merges.byte(byte)).collect();
@@ -80,26 +82,34 @@ impl Joiner {
         joined.push(NONE);
         let mut next: Vec<usize> = (1..=end).collect();
         let mut before: Vec<usize> = (0..end).map(|at| at.wrapping_sub(1)).collect();
-        let ranked = |(at, &rank): (usize, &u32)| (rank != NONE).then_some(Reverse((rank, at)));
-        let mut heap: BinaryHeap<_> = joined.iter().enumerate().filter_map(ranked).collect();
-        while let Some(Reverse((rank, at))) = heap.pop() {
-            // An entry is out of date if one of its two parts has grown: then they make another token or none.
-            if joined[at] != rank {
-                continue;
+        let mut waiting: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        let wait = |waiting: &mut BTreeMap<_, Vec<_>>, rank, at| {
+            if rank != NONE {
+                waiting.entry(rank).or_default().push(at);
             }
-            let gone = next[at];
-            parts[at] = rank;
-            next[at] = next[gone];
-            joined[gone] = NONE;
-            joined[at] = NONE;
-            if next[at] < end {
-                before[next[at]] = at;
-                joined[at] = merges.pair(rank, parts[next[at]]);
-                heap.extend(ranked((at, &joined[at])));
-            }
-            if let Some(left) = parts.get(before[at]) {
-                joined[before[at]] = merges.pair(*left, rank);
-                heap.extend(ranked((before[at], &joined[before[at]])));
+        };
+        joined.iter().enumerate().for_each(|(at, &rank)| wait(&mut waiting, rank, at));
+        while let Some((rank, mut places)) = waiting.pop_first() {
+            places.sort_unstable();
+            for at in places {
+                // A place is out of date if one of its two parts has grown: then they make another token or none.
+                if joined[at] != rank {
+                    continue;
+                }
+                let gone = next[at];
+                let after = next[gone];
+                (parts[at], next[at]) = (rank, after);
+                (joined[at], joined[gone]) = (NONE, NONE);
+                if after < end {
+                    before[after] = at;
+                    joined[at] = merges.pair(rank, parts[after]);
+                    wait(&mut waiting, joined[at], at);
+                }
+                if at > 0 {
+                    let left = before[at];
+                    joined[left] = merges.pair(parts[left], rank);
+                    wait(&mut waiting, joined[left], left);
+                }
             }
         }
         self.ranks.clear();

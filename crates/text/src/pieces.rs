@@ -28,7 +28,7 @@ impl<'t> Cutter<'t> {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn wide(&self, at: usize) -> (Class, usize) {
         let character = self.text[at..].chars().next().expect("a byte of the text is there");
         (self.classes.of(character), at + character.len_utf8())
@@ -174,7 +174,7 @@ fn leading_letters(word: u64) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = 0x80 * ONES;
     // Each byte's highest bit says whether it is in a range; the sums stay below 256, so no byte carries into the next.
-    let folded = (word | 0x20 * ONES) & !HIGH;
+    let folded = (word | (0x20 * ONES)) & !HIGH;
     let from_a = folded + (0x80 - u64::from(b'a')) * ONES;
     let after_z = folded + (0x7f - u64::from(b'z')) * ONES;
     let letters = from_a & !after_z & !word & HIGH;
