@@ -57,8 +57,8 @@ pub use error::{DataError, Fault};
 pub use folder::{DataFolder, DocumentRecord, Span, Work};
 pub use lineage::{Occurrence, Trace};
 pub use loader::{
-    Batch, Loader, LoaderOptions, LoaderState, Order, Position, Schedule, StageMix, StageState, StreamSource,
-    StreamState, Weight,
+    Batch, Loader, LoaderOptions, LoaderState, Order, Position, Schedule, ShardFolder, StageMix, StageState,
+    StreamSource, StreamState, Weight,
 };
 pub use near_duplicates::{Clusters, NearDuplicateOptions, NearDuplicates};
 pub use prepare::{Prepared, scan as scan_documents};

@@ -94,8 +94,14 @@ pub struct TrainWatch {
 const PARTS: u64 = 10_000;
 
 impl TrainWatch {
-    /// Eyes for a run over data folders, of each of which as much is scored; all have samples of one length.
-    pub fn new(config: &TrainConfig, data: &[DataFolder], tokenizer: &Tokenizer, quiet: bool) -> Result<Self> {
+    /// Eyes for a run over samples of one length from data folders, of each of which as much is scored.
+    pub fn new(
+        config: &TrainConfig,
+        data: &[DataFolder],
+        length: usize,
+        tokenizer: &Tokenizer,
+        quiet: bool,
+    ) -> Result<Self> {
         let mut texts = Vec::new();
         for folder in data {
             texts.extend(held_out(folder, config.evaluate.bytes / data.len())?);
@@ -106,7 +112,7 @@ impl TrainWatch {
             prompts: config.evaluate.prompts.clone(),
             sample_tokens: config.evaluate.sample_tokens,
             seed: config.run.seed,
-            length: data.first().map_or(0, |folder| folder.summary().sequence_length),
+            length,
             model: None,
             bar: None,
             quiet,

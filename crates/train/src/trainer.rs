@@ -6,7 +6,7 @@ use crate::error::TrainError;
 use crate::metrics::{Event, Metrics, ModelFacts, Record, Sample, Start, Step, Validation};
 use crate::run::Run;
 use crate::schedule::factor;
-use moeworks_data::{DataFolder, Loader, LoaderOptions};
+use moeworks_data::{DataError, Loader, LoaderOptions, SUMMARY_NAME, ShardFolder};
 use moeworks_model::parameters::count;
 use moeworks_model::{
     Batch, Checkpoint, Config, Decay, LossScale, Losses, Moments, SaveFormat, Sequence, Training, clip_factor, preset,
@@ -147,12 +147,12 @@ impl<'a> Trainer<'a> {
         let tokenizer = Tokenizer::from_dir(&path)?;
         let mut length = 0;
         for folder in config.data.folders() {
-            let data = DataFolder::open(&folder)?;
-            let (found, expected) = (tokenizer.fingerprint(), data.summary().tokenizer.clone());
+            let (expected, samples_of) = stated(&folder)?;
+            let found = tokenizer.fingerprint();
             if found != expected {
                 return Err(TrainError::Tokenizer { tokenizer: path, data: folder, found, expected });
             }
-            length = data.summary().sequence_length; // the loader checks that it is the same for all
+            length = samples_of; // the loader checks that it is the same for all
         }
         let model = model_config(config, &tokenizer, length)?;
         let micro = if config.train.micro_batch == 0 { config.train.batch } else { config.train.micro_batch };
@@ -414,6 +414,13 @@ fn shares(losses: &[Losses]) -> Vec<Vec<f32>> {
             rows.into_iter().map(|r| (r / all) as f32).collect()
         })
         .collect()
+}
+
+/// What a data set's account says: fingerprint of its tokenizer, and tokens of a sample.
+pub fn stated(folder: &Path) -> Result<(String, usize), TrainError> {
+    let fix = "a training needs a folder that `moeworks data build` or `moeworks data pack` made".to_string();
+    let missing = || DataError::Missing { path: folder.join(SUMMARY_NAME), fix };
+    Ok(ShardFolder::open(folder)?.stated.ok_or_else(missing)?)
 }
 
 /// Tokens seen of each stream; nothing where there is only one.

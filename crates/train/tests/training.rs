@@ -1,6 +1,7 @@
 //! Whole runs: they learn, stop, go on to the same bits, and refuse what does not belong together.
 
 use moeworks_cpu::{Cpu, Isa};
+use moeworks_data::finetune::{FineTuneOptions, pack_rows};
 use moeworks_data::{Recipe, Source, build};
 use moeworks_model::Checkpoint;
 use moeworks_ops::Ops;
@@ -257,6 +258,32 @@ fn a_curriculum_is_stopped_continued_and_not_changed_behind_the_run() {
     other_length.data.stream[1] = stream("notes", fixture.other_data(16));
     let error = run(&other_length, &mut (), &AtomicBool::new(false)).unwrap_err().to_string();
     assert!(error.contains("stream notes: has 16 tokens a sample, stream code has 32"), "{error}");
+}
+
+#[test]
+fn packed_rows_are_learnt_from() {
+    let fixture = Fixture::new();
+    let tokenizer = fixture.path().join("data/tokenizer");
+    let rows = fixture.path().join("rows.jsonl");
+    let row = |i: u32| format!("{{\"prompt\": \"number_{i} \", \"response\": \"let x = {i};\"}}\n");
+    std::fs::write(&rows, (0..60).map(row).collect::<String>()).unwrap();
+    let out = fixture.path().join("packed");
+    let options = FineTuneOptions::new(32);
+    let packed = pack_rows(&[rows], &Tokenizer::from_dir(&tokenizer).unwrap(), &options, &out, &()).unwrap();
+    assert!(packed.learnt < packed.tokens && packed.examples == 60);
+    let mut config = fixture.config("packed");
+    config.data.path = out.display().to_string();
+    config.data.tokenizer = tokenizer.display().to_string();
+    config.train.duration = Duration::Batches(40);
+    finish(&config);
+    let steps = steps(&config);
+    assert!(steps[39].loss < 0.6 * steps[0].loss, "{} to {}", steps[0].loss, steps[39].loss);
+    let account = out.join("finetune.json");
+    let text = std::fs::read_to_string(&account).unwrap().replace(&packed.train, "another");
+    std::fs::write(&account, text).unwrap();
+    config.run.name = "damaged".into();
+    let error = run(&config, &mut (), &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(error.contains("is of shards with fingerprint another"), "{error}");
 }
 
 #[test]

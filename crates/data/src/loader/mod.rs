@@ -11,6 +11,7 @@ mod options;
 mod order;
 mod reader;
 mod schedule;
+mod shard_folder;
 mod shelf;
 mod state;
 mod stream;
@@ -20,6 +21,7 @@ pub use mix::Weight;
 pub use options::LoaderOptions;
 pub use order::Order;
 pub use schedule::{Position, Schedule, StageMix, StreamSource};
+pub use shard_folder::ShardFolder;
 pub use state::{LoaderState, StageState, StreamState};
 
 use crate::{DataError, mds::Verify};
@@ -48,9 +50,9 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Opens a folder that [`crate::build`] has written, or any MDS data set with a column `tokens` of integers, such as
+    /// Opens a folder that [`crate::build`] or [`crate::finetune`] has written, or any MDS data set with a column `tokens` of integers, such as
     /// LLM Foundry writes them; columns `loss` and `lengths` are read where they are there (see [`Batch`]). All samples
-    /// must be of the length of the first.
+    /// must be of one length.
     ///
     /// # Errors
     /// If the folder is no data set, holds no samples, or an option cannot be.
@@ -180,7 +182,7 @@ impl Loader {
     /// If there is no such position.
     pub fn seek(&mut self, position: Position) -> Result<(), DataError> {
         let plan = &self.shared.plan;
-        let samples = plan.into_stage(position).map(|_| plan.samples(position));
+        let samples = plan.within_stage(position).map(|_| plan.samples(position));
         let tokens = samples.and_then(|samples| samples.checked_mul(self.sequence_length() as u64));
         // Half of what 64 bits count is left for what comes after.
         if tokens.is_none_or(|tokens| tokens > u64::MAX / 2) {

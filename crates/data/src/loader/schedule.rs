@@ -132,7 +132,7 @@ impl Plan {
     }
 
     /// Samples of the stage that are over; `None` if there is no such position, or it cannot be counted.
-    pub(crate) fn into_stage(&self, at: Position) -> Option<u64> {
+    pub(crate) fn within_stage(&self, at: Position) -> Option<u64> {
         let stage = self.stages.get(usize::try_from(at.stage).ok()?)?;
         let samples = at.epoch.checked_mul(stage.mix.total())?.checked_add(at.sample)?;
         stage.first.checked_add(samples)?;
@@ -142,7 +142,7 @@ impl Plan {
     /// The same place as the beginning of the next stage, where it is the end of one.
     pub(crate) fn settle(&self, at: Position) -> Position {
         match (self.stages.get(at.stage as usize + 1), self.stages[at.stage as usize].samples) {
-            (Some(_), Some(end)) if self.into_stage(at) == Some(end) => {
+            (Some(_), Some(end)) if self.within_stage(at) == Some(end) => {
                 Position { stage: at.stage + 1, epoch: 0, sample: 0 }
             }
             _ => at,

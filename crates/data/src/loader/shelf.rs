@@ -6,6 +6,7 @@ use super::{
     stream::Stream,
 };
 use crate::{DataError, mds::OpenShard};
+use rayon::prelude::*;
 use std::{
     sync::Arc,
     thread::{self, JoinHandle},
@@ -113,7 +114,9 @@ impl OpenBlock {
             Some((_, shard)) => Ok((number, shard.clone())),
             None => Ok((number, Arc::new(stream.open_shard(number, in_memory)?))),
         };
-        let shards = order.shards(id.1).map(shard).collect::<Result<_, DataError>>()?;
+        let numbers: Vec<usize> = order.shards(id.1).collect();
+        let opened: Vec<Result<_, DataError>> = numbers.into_par_iter().map(shard).collect();
+        let shards = opened.into_iter().collect::<Result<_, _>>()?; // of several faults always the same one
         Ok(Self { id, order, shards })
     }
 }

@@ -3,12 +3,12 @@
 use super::{
     blocks::{BlockOrder, ShardSize, Shuffle},
     schedule::StreamSource,
+    shard_folder::ShardFolder,
 };
 use crate::{
-    DataError, DataFolder,
-    account::SUMMARY_NAME,
+    DataError,
     mds::{Dataset, OpenShard, ReaderOptions, Scratch, Verify},
-    pack::{TOKENS, TRAIN},
+    pack::TOKENS,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,31 +21,29 @@ pub(crate) struct Stream {
     /// Fingerprint of the tokenizer, where the data set states it.
     tokenizer: Option<String>,
     sizes: Vec<ShardSize>,
+    verify: Verify,
     opened: AtomicU64,
 }
 
 impl Stream {
     pub(crate) fn open(source: &StreamSource, verify: Verify) -> Result<Self, DataError> {
-        let (folder, tokenizer) = if source.path.join(SUMMARY_NAME).exists() {
-            let folder = DataFolder::open(&source.path)?; // its indices belong to its account
-            (source.path.join(TRAIN), Some(folder.summary().tokenizer.clone()))
-        } else {
-            (source.path.clone(), None)
-        };
+        let ShardFolder { shards: folder, stated } = ShardFolder::open(&source.path)?;
         let dataset = Dataset::open(&folder, ReaderOptions { verify, ..ReaderOptions::default() })?;
         if dataset.is_empty() {
             return Err(DataError::TooLittle(format!("{} holds no samples", folder.display())));
         }
-        let (first, _) = dataset.locate(0)?;
-        let shard = dataset.open_shard(first, false)?;
-        let array = shard.sample(0, &mut Scratch::default())?.array(shard.required(TOKENS)?)?.to_owned();
+        let (tokenizer, sequence_length) = match stated {
+            Some((tokenizer, length)) => (Some(tokenizer), length),
+            None => (None, length_of_first(&dataset)?),
+        };
         let sizes = dataset.shards().map(|shard| ShardSize { samples: shard.samples, bytes: shard.raw_data.bytes });
         Ok(Self {
             name: source.name.clone(),
-            sequence_length: array.data.len() / array.dtype.size(),
+            sequence_length,
             tokenizer,
             sizes: sizes.collect(),
             dataset,
+            verify,
             opened: AtomicU64::new(0),
         })
     }
@@ -57,13 +55,21 @@ impl Stream {
 
     pub(crate) fn open_shard(&self, shard: usize, in_memory: bool) -> Result<OpenShard, DataError> {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        Ok(self.dataset.open_shard(shard, in_memory)?)
+        Ok(self.dataset.open_shard(shard, self.verify, in_memory)?)
     }
 
     /// How many times a shard was opened, and decompressed where it is compressed.
     pub(crate) fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
+}
+
+/// Tokens of the first sample. Its shard is not hashed for this: whatever is trained on is checked when it is read.
+fn length_of_first(dataset: &Dataset) -> Result<usize, DataError> {
+    let (first, _) = dataset.locate(0)?;
+    let shard = dataset.open_shard(first, Verify::Sizes, false)?;
+    let array = shard.sample(0, &mut Scratch::default())?.array(shard.required(TOKENS)?)?.shape;
+    Ok(array.iter().product::<u64>() as usize) // as many as the sample's bytes hold, which was checked
 }
 
 /// All streams must have samples of one length, made with one tokenizer, and none may be there twice.

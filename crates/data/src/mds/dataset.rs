@@ -151,10 +151,10 @@ impl Dataset {
     }
 
     /// Opens a shard for a reader of its own, past the shards kept here; `in_memory` also where it is not compressed.
-    pub(crate) fn open_shard(&self, shard: usize, in_memory: bool) -> Result<OpenShard, MdsError> {
+    pub(crate) fn open_shard(&self, shard: usize, verify: Verify, in_memory: bool) -> Result<OpenShard, MdsError> {
         let Entry { info, columns, .. } = &self.shards[shard];
         let open = if in_memory { Shard::load } else { Shard::open };
-        Ok(OpenShard::new(open(&self.folder, info, self.options.verify)?, columns.clone()))
+        Ok(OpenShard::new(open(&self.folder, info, verify)?, columns.clone()))
     }
 
     /// Number of the first sample of a shard.

@@ -1,6 +1,6 @@
 //! One shard file: `u32 n`, `u32 offset[n + 1]` from the start of the file, a description, the samples.
 
-use super::{Compression, FileInfo, HashAlgorithm, MdsError, ShardInfo, file::RandomAccessFile};
+use super::{Compression, FileInfo, HashAlgorithm, Hasher, MdsError, ShardInfo, file::RandomAccessFile};
 use std::{
     fs::{self, File},
     io::{self, BufReader, ErrorKind, Read},
@@ -55,14 +55,24 @@ impl Shard {
         let path = folder.join(&info.raw_data.basename);
         let Some(file) = open_file(&path, &info.raw_data)? else { return Self::open(folder, info, verify) };
         let mut bytes = Vec::with_capacity(info.raw_data.bytes as usize); // as long as the file, which was checked
-        file.take(info.raw_data.bytes + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|source| MdsError::Read { path: path.clone(), source })?;
+        let mut check = HashCheck::new(&path, &info.raw_data, verify)?;
+        // Piece by piece, so that it is hashed while it is in the processor's cache; one byte more than there should be.
+        while bytes.len() as u64 <= info.raw_data.bytes {
+            let (begin, left) = (bytes.len(), info.raw_data.bytes + 1 - bytes.len() as u64);
+            (&file)
+                .take(left.min(PIECE as u64))
+                .read_to_end(&mut bytes)
+                .map_err(|source| MdsError::Read { path: path.clone(), source })?;
+            if bytes.len() == begin {
+                break;
+            }
+            check.update(&bytes[begin..]);
+        }
         if bytes.len() as u64 != info.raw_data.bytes {
             let reason = format!("its length changed while it was read: the index says {} bytes", info.raw_data.bytes);
             return Err(MdsError::Shard { path, reason });
         }
-        verify_hash(&path, &info.raw_data, verify, &mut &bytes[..])?;
+        check.finish()?;
         let shard = Self { path, data: Data::Memory(bytes), bytes: info.raw_data.bytes, samples: info.samples };
         shard.check_header()?;
         Ok(shard)
@@ -191,35 +201,66 @@ fn decompress(folder: &Path, raw: &Path, info: &ShardInfo, verify: Verify) -> Re
     Ok(bytes)
 }
 
-/// Checks one of the stated hashes, the fastest one that this program knows.
 fn verify_hash(path: &Path, info: &FileInfo, verify: Verify, content: &mut dyn Read) -> Result<(), MdsError> {
-    let failed = |reason| MdsError::Shard { path: path.into(), reason };
-    match verify {
-        Verify::Sizes => return Ok(()),
-        Verify::Stated if info.hashes.is_empty() => return Ok(()),
-        Verify::Required if info.hashes.is_empty() => return Err(failed("the index states no hash for it".into())),
-        Verify::Stated | Verify::Required => {}
+    let mut check = HashCheck::new(path, info, verify)?;
+    if let Some((_, hasher, _)) = &mut check.hash {
+        io::copy(&mut BufReader::with_capacity(PIECE, content), hasher)
+            .map_err(|source| MdsError::Read { path: path.into(), source })?;
     }
-    let known = |(name, digest): (&String, &String)| Some((name.parse::<HashAlgorithm>().ok()?, digest.clone()));
-    let stated: Vec<(HashAlgorithm, String)> = info.hashes.iter().filter_map(known).collect();
-    let best = HashAlgorithm::ALL.iter().find_map(|algorithm| stated.iter().find(|(name, _)| name == algorithm));
-    let Some((algorithm, digest)) = best else {
-        return Err(MdsError::Unsupported {
-            what: "hash",
-            name: info.hashes.keys().cloned().collect::<Vec<_>>().join(", "),
-            fix: format!(
-                "the index states nothing else for {}; open the data set with verification of sizes only, or write it \
-                 with xxh3_64",
-                path.display()
-            ),
-        });
-    };
-    let mut hasher = algorithm.start();
-    io::copy(&mut BufReader::with_capacity(1 << 18, content), &mut hasher)
-        .map_err(|source| MdsError::Read { path: path.into(), source })?;
-    let found = hasher.finish();
-    if !found.eq_ignore_ascii_case(digest) {
-        return Err(failed(format!("its {algorithm} is {found}, the index says {digest}: the content has changed")));
+    check.finish()
+}
+
+/// Bytes that are hashed at once.
+const PIECE: usize = 1 << 18;
+
+/// A check of one of the stated hashes, the fastest one that this program knows.
+struct HashCheck<'a> {
+    path: &'a Path,
+    /// With the digest that is stated; nothing if there is nothing to check.
+    hash: Option<(HashAlgorithm, Hasher, String)>,
+}
+
+impl<'a> HashCheck<'a> {
+    fn new(path: &'a Path, info: &FileInfo, verify: Verify) -> Result<Self, MdsError> {
+        match verify {
+            Verify::Sizes => return Ok(Self { path, hash: None }),
+            Verify::Stated if info.hashes.is_empty() => return Ok(Self { path, hash: None }),
+            Verify::Required if info.hashes.is_empty() => {
+                let reason = "the index states no hash for it".into();
+                return Err(MdsError::Shard { path: path.into(), reason });
+            }
+            Verify::Stated | Verify::Required => {}
+        }
+        let known = |(name, digest): (&String, &String)| Some((name.parse::<HashAlgorithm>().ok()?, digest.clone()));
+        let stated: Vec<(HashAlgorithm, String)> = info.hashes.iter().filter_map(known).collect();
+        let best = HashAlgorithm::ALL.iter().find_map(|algorithm| stated.iter().find(|(name, _)| name == algorithm));
+        let Some((algorithm, digest)) = best else {
+            return Err(MdsError::Unsupported {
+                what: "hash",
+                name: info.hashes.keys().cloned().collect::<Vec<_>>().join(", "),
+                fix: format!(
+                    "the index states nothing else for {}; open the data set with verification of sizes only, or \
+                     write it with xxh3_64",
+                    path.display()
+                ),
+            });
+        };
+        Ok(Self { path, hash: Some((*algorithm, algorithm.start(), digest.clone())) })
     }
-    Ok(())
+
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some((_, hasher, _)) = &mut self.hash {
+            hasher.update(bytes);
+        }
+    }
+
+    fn finish(self) -> Result<(), MdsError> {
+        let Some((algorithm, hasher, digest)) = self.hash else { return Ok(()) };
+        let found = hasher.finish();
+        if !found.eq_ignore_ascii_case(&digest) {
+            let reason = format!("its {algorithm} is {found}, the index says {digest}: the content has changed");
+            return Err(MdsError::Shard { path: self.path.into(), reason });
+        }
+        Ok(())
+    }
 }

@@ -7,13 +7,13 @@ use crate::device::device;
 use crate::probe::tokens_per_second;
 use crate::show;
 use anyhow::Result;
-use moeworks_data::{DataFolder, Loader, LoaderOptions};
+use moeworks_data::{Loader, LoaderOptions};
 use moeworks_model::parameters::{count, training_flops};
 use moeworks_model::{Config, Training};
 use moeworks_ops::DType;
 use moeworks_text::Tokenizer;
 use moeworks_train::config::OptimizerChoice;
-use moeworks_train::{Duration, TrainConfig, model_config, precision};
+use moeworks_train::{Duration, TrainConfig, model_config, precision, stated};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -37,8 +37,8 @@ struct Answer {
 
 pub fn run(flags: &Plan) -> Result<()> {
     let (config, _) = load_config(&flags.config, &flags.settings)?;
+    let (_, length) = stated(&config.data.folders()[0])?;
     let tokenizer = Tokenizer::from_dir(&config.data.tokenizer_folder())?;
-    let length = DataFolder::open(&config.data.folders()[0])?.summary().sequence_length;
     let schedule = config.data.schedule(config.train.batch, length, &config.train.duration);
     let loader = Loader::open_schedule(&schedule, LoaderOptions::new(config.train.batch, tokenizer.vocab_size()))?;
     let samples = loader.samples_per_epoch();

@@ -5,10 +5,10 @@ use crate::device::device;
 use crate::watch::TrainWatch;
 use crate::{exit, interrupt, show};
 use anyhow::Result;
-use moeworks_data::DataFolder;
+use moeworks_data::{DataFolder, SUMMARY_NAME};
 use moeworks_text::Tokenizer;
 use moeworks_train::config::{ConfigError, Setting, resolve};
-use moeworks_train::{Outcome, Run, TrainConfig, report, train};
+use moeworks_train::{Outcome, Run, TrainConfig, report, stated, train};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -25,27 +25,28 @@ pub fn load_config(path: &Path, words: &[String]) -> Result<(TrainConfig, Vec<Se
     Ok((config, settings))
 }
 
-/// The data sets of a configuration.
-pub fn data_folders(config: &TrainConfig) -> Result<Vec<DataFolder>> {
-    Ok(config.data.folders().iter().map(|path| DataFolder::open(path)).collect::<Result<_, _>>()?)
+/// Folders of a configuration that `data build` made: those with held-out documents and an account for the report.
+fn built(config: &TrainConfig) -> Vec<PathBuf> {
+    config.data.folders().into_iter().filter(|folder| folder.join(SUMMARY_NAME).exists()).collect()
 }
 
 /// Writes a run's report, without its data where they cannot be read any more. What the training made is there whatever
 /// becomes of the report, so its errors are told and end nothing.
 pub fn report(run: &Run, config: &TrainConfig) -> Option<PathBuf> {
     let told = |e: report::ReportError| eprintln!("report: {e}");
-    let with_data = report::write(run.path(), &config.data.folders()).map_err(told).ok();
+    let with_data = report::write(run.path(), &built(config)).map_err(told).ok();
     with_data.or_else(|| report::write(run.path(), &[]).ok())
 }
 
 pub fn run(flags: &Train, quiet: bool) -> Result<ExitCode> {
     let (config, _) = load_config(&flags.config, &flags.settings)?;
     let stop = interrupt::catch();
-    let data = data_folders(&config)?;
+    let data = built(&config).iter().map(|path| DataFolder::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let length = stated(&config.data.folders()[0])?.1;
     let tokenizer = Tokenizer::from_dir(&config.data.tokenizer_folder())?;
     let mut device = device(flags.threads)?;
     let run = Run::open(&config, flags.fresh)?;
-    let mut watch = TrainWatch::new(&config, &data, &tokenizer, quiet)?;
+    let mut watch = TrainWatch::new(&config, &data, length, &tokenizer, quiet)?;
     let outcome = train(&mut *device, &config, &run, &mut watch, stop);
     watch.finish();
     let outcome = outcome?;

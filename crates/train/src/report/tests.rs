@@ -421,7 +421,7 @@ fn a_real_data_set_is_read_and_one_without_shards_still_counts() {
     moeworks_data::build(&recipe, &Bytes, &out, &()).unwrap();
     std::fs::write(folder.path().join(METRICS_NAME), step(1)).unwrap();
     for data in [out.clone(), out.join("data.json")] {
-        let page = std::fs::read_to_string(write(folder.path(), &[data.clone()]).unwrap()).unwrap();
+        let page = std::fs::read_to_string(write(folder.path(), std::slice::from_ref(&data)).unwrap()).unwrap();
         assert!(page.contains("All 1 work trained on") && page.contains(">book</th>"), "{}", data.display());
     }
     std::fs::remove_dir_all(out.join("train")).unwrap();

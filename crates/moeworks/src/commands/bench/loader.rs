@@ -30,8 +30,10 @@ struct Answer {
 /// What one reader has seen.
 struct Seen {
     samples: u64,
+    sequence_length: usize,
     first_batch: Duration,
     shards: u64,
+    hashes: bool,
 }
 
 pub fn run(flags: &BenchLoader) -> Result<()> {
@@ -54,17 +56,17 @@ pub fn run(flags: &BenchLoader) -> Result<()> {
         joined.collect()
     })?;
     let seconds = began.elapsed().as_secs_f64();
-    let loader = Loader::open(&flags.folder, options)?;
+    let sequence_length = seen[0].sequence_length; // there is at least one reader
     let samples: u64 = seen.iter().map(|s| s.samples).sum();
     let rate = samples as f64 / seconds;
     let answer = Answer {
         samples,
-        sequence_length: loader.sequence_length(),
+        sequence_length,
         seconds,
         samples_per_second: rate,
-        mb_per_second: rate * loader.sequence_length() as f64 * 4.0 / 1e6,
+        mb_per_second: rate * sequence_length as f64 * 4.0 / 1e6,
         first_batch_seconds: seen.iter().map(|s| s.first_batch.as_secs_f64()).fold(0.0, f64::max),
-        hashes_checked: loader.checks_hashes(),
+        hashes_checked: seen.iter().all(|s| s.hashes),
         shards_opened: seen.iter().map(|s| s.shards).sum(),
         readers: flags.readers,
         batch: flags.batch,
@@ -89,7 +91,9 @@ pub fn run(flags: &BenchLoader) -> Result<()> {
 
 fn read(flags: &BenchLoader, options: LoaderOptions, began: Instant) -> Result<Seen> {
     let mut loader = Loader::open(&flags.folder, options)?;
-    let (mut seen, mut sum) = (Seen { samples: 0, first_batch: Duration::ZERO, shards: 0 }, 0u64);
+    let (sequence_length, hashes) = (loader.sequence_length(), loader.checks_hashes());
+    let mut seen = Seen { samples: 0, sequence_length, first_batch: Duration::ZERO, shards: 0, hashes };
+    let mut sum = 0u64;
     let passes = flags.epochs.map(|epochs| (epochs * loader.samples_per_epoch() as f64) as u64);
     loop {
         let batch = loader.next_batch()?;

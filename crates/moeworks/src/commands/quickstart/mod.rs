@@ -65,7 +65,8 @@ pub fn run(flags: &Quickstart, quiet: bool) -> Result<ExitCode> {
     let tokenizer = Tokenizer::from_dir(&config.data.tokenizer_folder())?;
     say(format!("3/4  training {} for {}", config.model.preset, config.train.duration));
     let run = Run::open(&config, false)?;
-    let mut watch = TrainWatch::new(&config, std::slice::from_ref(&account), &tokenizer, quiet)?;
+    let mut watch =
+        TrainWatch::new(&config, std::slice::from_ref(&account), account.summary().sequence_length, &tokenizer, quiet)?;
     let outcome = train(&mut *device, &config, &run, &mut watch, stop);
     watch.finish();
     match outcome? {
