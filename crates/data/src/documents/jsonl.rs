@@ -126,7 +126,7 @@ fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
             return Err(Reason::NoText { detail: format!("no key {key:?} among {}", keys.join(", ")) });
         }
     };
-    if text.contains('\\') && json_string(&text).is_some() {
+    if json_string(&text).is_some() && text.contains('\\') {
         return Err(Reason::DoubleEscaped {
             detail: format!("{key:?} holds a string in quotation marks with escapes"),
         });

@@ -163,7 +163,9 @@ impl Rows {
                     let metadata = self.metadata.row_group(self.next_group);
                     self.next_group += 1;
                     let open = |origin: &Origin| match origin {
-                        Origin::Leaf(leaf) => Column::open(&self.file, metadata, *leaf).map(Cells::Column),
+                        Origin::Leaf(leaf) => {
+                            Column::open(&self.file, metadata, *leaf).map(|column| Cells::Column(Box::new(column)))
+                        }
                         Origin::Same(text) => Ok(Cells::Same(text.clone())),
                     };
                     *group = Some(Group {
@@ -212,7 +214,7 @@ struct Group {
 }
 
 enum Cells {
-    Column(Column),
+    Column(Box<Column>),
     Same(Option<Arc<str>>),
 }
 
