@@ -172,8 +172,15 @@ def man_text(page):
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
+# What the copyright files of these packages say in prose.
+LICENCES = {"rust-src": "MIT OR Apache-2.0", "rust-doc": "MIT OR Apache-2.0", "python3.11-doc": "PSF-2.0",
+            "dict-gcide": "GPL-2.0-or-later", "dict-foldoc": "GFDL-1.1-or-later"}
+
+
 def debian_licence(root, package):
     """Licence of `Files: *` where the copyright file is machine-readable, else a pointer to it."""
+    if package in LICENCES:
+        return LICENCES[package]
     path = root / "usr" / "share" / "doc" / package / "copyright"
     text = path.read_text("utf-8", "replace") if path.is_file() else ""
     match = re.search(r"^Files:\s*\*.*?^License:\s*(\S[^\n]*)", text, re.S | re.M)
@@ -201,7 +208,7 @@ def debian_document(path):
     elif suffix == ".dict":
         # Entries of a dictionary, some thousand bytes at a time.
         for at in range(0, len(text), 8192):
-            yield text[at:at + 8192], "English"
+            yield text[at:at + 8192], "en"
 
 
 def debian(folder):

@@ -85,4 +85,5 @@ fn a_killed_build_completes_to_the_same_bytes() {
     assert!(killed > KILLS / 4, "only {killed} of {KILLS} builds were killed before their end");
 }
 
-const CLEANING: &str = "";
+const CLEANING: &str = "[clean]\nrepair = {}\nredact = ['email_address']\nnear_duplicates = {}\n\
+                        [[clean.filter]]\nsignal = 'num_words'\nmin = 10\n";

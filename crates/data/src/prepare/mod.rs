@@ -72,7 +72,7 @@ impl Prepared {
     fn read(&mut self, recipe: &Recipe, progress: &dyn Progress) -> Result<(), DataError> {
         let mut counts = Counts { stage: Stage::Read, ..Counts::default() };
         for source in &recipe.sources {
-            let key = Key::of("read", 1).and(source).and(&documents::stamp(source)?);
+            let key = Key::of("read", 2).and(source).and(&documents::stamp(source)?);
             let name = format!("read-{}", source.name());
             let folder =
                 self.steps.result(&name, &key, |folder| stored::read(source, folder, &mut counts, progress))?;

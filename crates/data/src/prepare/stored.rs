@@ -5,12 +5,17 @@ use crate::{
     documents::{self, Document, Found, Reject},
     json_lines::{finish_lines, json_lines, write_json_line},
     mds::{Compression, Dataset, Encoding, ReaderOptions, Value, Writer, WriterOptions},
+    signals::detect_language,
 };
+use rayon::prelude::*;
 use std::{
     fs::File,
     io::{BufReader, BufWriter},
     path::{Path, PathBuf},
 };
+
+/// Documents whose languages are detected at once.
+const BATCH: usize = 64;
 
 const TEXTS: &str = "texts";
 const REJECTS: &str = "rejects.jsonl";
@@ -36,21 +41,39 @@ pub(super) fn read(
     let mut texts = Writer::create(&folder.join(TEXTS), options)?;
     let path = folder.join(REJECTS);
     let mut rejects = BufWriter::new(File::create(&path).map_err(DataError::writing(&path))?);
-    for (number, found) in documents::open(source)?.enumerate() {
-        if number % 256 == 0 && progress.update(counts).is_break() {
+    let mut found = documents::open(source)?;
+    loop {
+        let batch: Vec<_> = found.by_ref().take(BATCH).collect::<Result<_, _>>()?;
+        if batch.is_empty() {
+            break;
+        }
+        if progress.update(counts).is_break() {
             return Err(DataError::interrupted());
         }
-        match found? {
-            Found::Document(document) => {
-                counts.documents += 1;
-                counts.bytes += document.text.len() as u64;
-                texts.write(&row(document))?;
+        for found in batch.into_par_iter().map(with_language).collect::<Vec<_>>() {
+            match found {
+                Found::Document(document) => {
+                    counts.documents += 1;
+                    counts.bytes += document.text.len() as u64;
+                    texts.write(&row(document))?;
+                }
+                Found::Reject(reject) => write_json_line(&mut rejects, &path, &reject)?,
             }
-            Found::Reject(reject) => write_json_line(&mut rejects, &path, &reject)?,
         }
     }
     texts.finish()?;
     finish_lines(rejects, &path)
+}
+
+/// A document whose source does not state its language gets the one that its text is written in.
+fn with_language(found: Found) -> Found {
+    match found {
+        Found::Document(document) if document.language.is_none() => {
+            let language = detect_language(&document.text).map(str::to_owned);
+            Found::Document(Document { language, ..document })
+        }
+        found => found,
+    }
 }
 
 impl Stored {

@@ -124,6 +124,20 @@ pub fn measure(text: &str, language_hint: Option<&str>) -> Signals {
     SCRATCH.with_borrow_mut(|scratch| measure_with(text, language_hint, scratch))
 }
 
+/// The language that a text is written in: ISO 639-1 (639-3 where that has no code). None for code, for too little text,
+/// and where two are nearly as likely.
+#[must_use]
+pub fn detect_language(text: &str) -> Option<&'static str> {
+    const BEGINNING: usize = 64 << 10;
+    let beginning = &text[..text.floor_char_boundary(BEGINNING)];
+    let lines = SCRATCH.with_borrow_mut(|scratch| lines::count(beginning, &mut scratch.lines));
+    if share(lines.code, lines.filled) >= code::IS_CODE {
+        return None;
+    }
+    let (language, confidence) = language::of(text);
+    (language != TOO_SHORT && confidence >= 0.9).then_some(language)
+}
+
 fn measure_with(text: &str, language_hint: Option<&str>, scratch: &mut Scratch) -> Signals {
     let characters = characters::count(text, &mut scratch.counts);
     let lines = lines::count(text, &mut scratch.lines);
