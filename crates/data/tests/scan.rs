@@ -167,24 +167,3 @@ fn an_empty_scan_is_one_too_and_an_unfinished_one_leaves_nothing() {
     assert!(fs::read_to_string(out.join(PAGE_NAME)).unwrap().contains("0 documents from 0 sources"));
     assert!(matches!(Scan::create(&out, &[]), Err(DataError::NotEmpty { .. })));
 }
-
-/// Scans the files of a folder into another: `MOEWORKS_TEXTS=FOLDER MOEWORKS_SCAN=OUT cargo test --release -p moeworks-data --test scan -- --ignored`.
-#[test]
-#[ignore = "a measurement"]
-fn scan_of_a_folder() {
-    let variable = |name| std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set"));
-    let source = moeworks_data::Source::at(Path::new(&variable("MOEWORKS_TEXTS"))).unwrap();
-    let start = std::time::Instant::now();
-    let mut scan = Scan::create(Path::new(&variable("MOEWORKS_SCAN")), &filters()).unwrap();
-    for found in moeworks_data::documents::open(&source).unwrap() {
-        if let moeworks_data::documents::Found::Document(document) = found {
-            scan.push(&document, &measure(&document.text, document.language.as_deref())).unwrap();
-        }
-    }
-    let summary = scan.finish().unwrap();
-    let rate = summary.all.bytes as f64 / start.elapsed().as_secs_f64() / 1e6;
-    println!("{:?}: {rate:.1} MB/s with reading and writing", summary.all);
-    for found in &summary.pii {
-        println!("{:?} {} {:?}", found.kind, found.spans, found.masked);
-    }
-}

@@ -97,25 +97,3 @@ fn long_texts_of_one_kind_take_time_in_proportion() {
         assert_eq!(measure(&text, None).num_bytes as usize, text.len());
     }
 }
-
-/// Speed on the files of a folder, the best of five: `MOEWORKS_TEXTS=FOLDER cargo test --release -p moeworks-data --test signals -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn speed() {
-    let folder = std::env::var("MOEWORKS_TEXTS").expect("MOEWORKS_TEXTS names a folder of texts");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let texts: Vec<String> = files.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
-    let bytes: usize = texts.iter().map(String::len).sum();
-    for (what, work) in [
-        ("everything", (|text: &str| measure(text, None).num_words as usize) as fn(&str) -> usize),
-        ("PII alone", |text| moeworks_data::signals::pii::find(text).len()),
-    ] {
-        let run = |_| {
-            let start = std::time::Instant::now();
-            let sum: usize = texts.iter().map(|text| work(text)).sum();
-            (start.elapsed().as_secs_f64(), sum)
-        };
-        let (seconds, sum) = (0..5).map(run).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
-        println!("{what}: {:.1} MB/s ({} texts, {bytes} bytes, {sum})", bytes as f64 / seconds / 1e6, texts.len());
-    }
-}
