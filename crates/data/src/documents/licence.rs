@@ -16,7 +16,7 @@ const KNOWN: &[(&str, &[&str], &[&str])] = &[
     (
         "BSD-2-Clause",
         &["redistribution and use in source and binary forms with or without modification are permitted"],
-        &["neither the name", "the names of its contributors may not", "all advertising materials"],
+        &["endorse or promote", "all advertising materials", "must not be misrepresented"],
     ),
     (
         "BSD-3-Clause",
