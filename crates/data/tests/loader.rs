@@ -179,22 +179,19 @@ fn a_damaged_shard_is_an_error_that_names_it_when_it_is_needed() {
     write(folder.path(), (0..SAMPLES as i32).map(|k| (8 * k..8 * k + 8).collect()));
     let path = folder.path().join("shard.00002.mds");
     let bytes = fs::read(&path).unwrap();
-    let damages: [(&str, &[&str], Box<dyn Fn()>); 3] = [
-        (
-            "a flipped bit",
-            &["xxh3_64", "the content has changed"],
-            Box::new(|| {
-                let mut bytes = bytes.clone();
-                *bytes.last_mut().unwrap() ^= 1;
-                fs::write(&path, &bytes).unwrap();
-            }),
-        ),
-        ("cut off", &["bytes long, the index says"], Box::new(|| fs::write(&path, &bytes[..100]).unwrap())),
-        ("gone", &["is missing"], Box::new(|| fs::remove_file(&path).unwrap())),
+    let mut flipped = bytes.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let damages: [(&str, &[&str], Option<&[u8]>); 3] = [
+        ("a flipped bit", &["xxh3_64", "the content has changed"], Some(&flipped)),
+        ("cut off", &["bytes long, the index says"], Some(&bytes[..100])),
+        ("gone", &["is missing"], None),
     ];
     for (what, expected, damage) in damages {
         for block_bytes in [0, 1100] {
-            damage();
+            match damage {
+                Some(damaged) => fs::write(&path, damaged).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
             let options = LoaderOptions { shuffle: false, block_bytes, ..options(1, 0) };
             let mut loader = Loader::open(folder.path(), options).unwrap();
             let error = loop {

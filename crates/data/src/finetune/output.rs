@@ -3,6 +3,7 @@
 use super::{FineTuneOptions, RowReason, TargetPrompts, TargetResponses, bins::Sequence, example::Example};
 use crate::{
     DataError, REJECTS_NAME,
+    account::TOKENIZER,
     json_lines::{finish_lines, write_json_line},
     mds::{Dataset, Dtype, Encoding, NdArray, ReaderOptions, Value, Writer, WriterOptions, replace_file, sync_folder},
     pack::{TOKENS, TRAIN},
@@ -170,6 +171,7 @@ impl Output {
             padding: (places - self.tokens) as f64 / places as f64,
             train: train.fingerprint().into(),
         };
+        tokenizer.save(&self.folder.path().join(TOKENIZER)).map_err(|error| DataError::Encoder(error.to_string()))?;
         let path = self.folder.path().join(FINETUNE_NAME);
         let text = serde_json::to_string_pretty(&summary)
             .map_err(|error| DataError::Damaged { path: path.clone(), reason: error.to_string() })?;

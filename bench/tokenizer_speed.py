@@ -1,6 +1,6 @@
 """Tokenising real text with cl100k: Moeworks beside tiktoken and Hugging Face tokenizers.
 
-    python3 bench/tokenize.py [--program target/release/moeworks] [--english FILE...] [--code FILE...]
+    python3 bench/tokenizer_speed.py [--program target/release/moeworks] [--english FILE...] [--code FILE...]
 
 On its first call it makes a Python environment (pip: tiktoken, tokenizers) in target/tokenize and goes on in it. All
 three get the same documents, and their ids must be the same. Then they take turns, round by round, with one thread and
