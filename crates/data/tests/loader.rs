@@ -181,7 +181,8 @@ fn a_damaged_shard_is_an_error_that_names_it_when_it_is_needed() {
     let bytes = fs::read(&path).unwrap();
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;
-    let damages: [(&str, &[&str], Option<&[u8]>); 3] = [
+    type Damage<'a> = (&'a str, &'a [&'a str], Option<&'a [u8]>);
+    let damages: [Damage<'_>; 3] = [
         ("a flipped bit", &["xxh3_64", "the content has changed"], Some(&flipped)),
         ("cut off", &["bytes long, the index says"], Some(&bytes[..100])),
         ("gone", &["is missing"], None),

@@ -226,7 +226,8 @@ mod tests {
     #[test]
     fn wrong_weights_name_the_stream() {
         use Weight::{All, Choose, Proportion, Repeat};
-        let table: [(Vec<(&str, u64, Option<Weight>)>, &str); 7] = [
+        type Streams = Vec<(&'static str, u64, Option<Weight>)>;
+        let table: [(Streams, &str); 7] = [
             (
                 vec![("web", 9, Some(Proportion(1.0))), ("code", 9, Some(All))],
                 "stream code: has no proportion, but stream web",

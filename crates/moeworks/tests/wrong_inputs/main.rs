@@ -253,7 +253,7 @@ const CASES: &[Case] = &[
         "no room for a data set",
         |s| s.args("data build --documents documents --tokenizer tokenizer --held-out 0.1 -o out").file_limit(4),
         73,
-        &["out.partial", "large"],
+        &["out.steps", "large"],
     ),
     ("no room for a checkpoint", |s| s.args("train run.toml run.name=x").file_limit(64), 73, &["runs/x", "large"]),
     ("a full disk behind stdout", |s| s.args("config show").full_stdout(), 73, &["stdout", "space"]),
