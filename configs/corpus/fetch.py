@@ -48,7 +48,8 @@ class Rows:
 
     def __init__(self, path):
         self.path, self.partial = path, path.with_suffix(".partial")
-        self.file = gzip.GzipFile(filename="", fileobj=open(self.partial, "wb"), compresslevel=3, mtime=0, mode="wb")
+        self.raw = open(self.partial, "wb")
+        self.file = gzip.GzipFile(filename="", fileobj=self.raw, compresslevel=3, mtime=0, mode="wb")
         self.documents = self.bytes = 0
 
     def add(self, text, path, licence, language=None):
@@ -63,7 +64,8 @@ class Rows:
         self.bytes += size
 
     def close(self):
-        self.file.fileobj, raw = None, self.file.fileobj
+        self.file.close()  # leaves the file below it open
+        self.raw.close()
         self.partial.replace(self.path)
         print(f"{self.path}: {self.documents} documents, {self.bytes / 1e6:.1f} MB", file=sys.stderr)
 
