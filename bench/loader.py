@@ -3,7 +3,7 @@
     python3 bench/loader.py [--program target/release/moeworks] [--rounds 5] [--samples 20000] [--length 2048] [--json FILE]
 
 On its first call it makes a Python environment (pip, about 1 GB: torch for the CPU and mosaicml-streaming 0.13.0) in
-target/loader-bench and goes on in it. The package itself writes the shards (64 MiB, hash xxh3_64), which both read
+target/mosaicml-streaming and goes on in it. The package itself writes the shards (64 MiB, hash xxh3_64), which both read
 shuffled, one pass a round, from the page cache. Ours checks every hash, which the package does not unless asked; its
 time counts from the start of the process to the last batch, theirs from the first sample to the last.
 """
@@ -18,31 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-HOME = ROOT / "target" / "loader-bench"
+import environment
+
+ROOT = environment.ROOT
 NEEDS = ["mosaicml-streaming==0.13.0", "torch", "numpy"]
 BATCH = 8
-
-
-def enter_environment():
-    """Goes on in the script's own environment, made if it is not there; MOEWORKS_LOADER_BENCH names another one."""
-    home = pathlib.Path(os.environ.get("MOEWORKS_LOADER_BENCH", HOME))
-    python = home / "bin" / "python"
-    if pathlib.Path(sys.prefix).resolve() == home.resolve():
-        return
-    if home == HOME and not (HOME / "complete").exists():
-        print(f"making a Python environment in {HOME.relative_to(ROOT)}", file=sys.stderr)
-        venv.create(HOME, with_pip=True, clear=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        # The build for CPUs is a fifth of the size; where its index cannot be reached, the plain one will do.
-        small = pip + ["torch", "--index-url", "https://download.pytorch.org/whl/cpu", "--retries", "0", "--timeout", "10"]
-        if subprocess.run(small, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode != 0:
-            subprocess.run(pip + ["torch"], check=True)
-        subprocess.run(pip + NEEDS, check=True)
-        (HOME / "complete").write_text("yes\n")
-    os.execv(python, [str(python), __file__, *sys.argv[1:]])
 
 
 def write(folder, samples, length, compression):
@@ -125,5 +106,5 @@ def main():
 
 
 if __name__ == "__main__":
-    enter_environment()
+    environment.enter("mosaicml-streaming", *NEEDS)
     main()

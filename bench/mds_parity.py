@@ -7,8 +7,8 @@ StreamingDataset reads our shards and we read the package's; shard files and ind
 a value differs, if uncompressed shards or an index differ, or if one side cannot read the other. Compressed files may differ where the two
 encoders do (the package's gzip files hold the time, so that not even two of its own are equal); the table says which are equal.
 
-On its first call it makes a Python environment (pip, about 1.5 GB: mosaicml-streaming 0.13 wants torch) in target/mds-parity and goes on in
-it; where target/transformers-parity has torch already, it is used from there. Without --program the example is built with cargo.
+On its first call it makes a Python environment (pip, about 1.5 GB: mosaicml-streaming 0.13 wants torch) in target/mosaicml-streaming and
+goes on in it. Without --program the example is built with cargo.
 """
 
 import argparse
@@ -22,38 +22,17 @@ import struct
 import subprocess
 import sys
 import tempfile
-import venv
 from decimal import Decimal
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-HOME = ROOT / "target" / "mds-parity"
-NEEDS = ["mosaicml-streaming==0.13.0"]
+import environment
+
+ROOT = environment.ROOT
+NEEDS = ["mosaicml-streaming==0.13.0", "torch", "numpy"]
 SIZE_LIMIT = 1 << 17
 
 LEVELS = {"br": range(12), "bz2": range(1, 10), "gz": range(10), "snappy": [], "zstd": range(1, 23)}
 # One compression of each kind decides with --quick.
 QUICK = ["br:5", "bz2", "gz", "snappy", "zstd"]
-
-
-def enter_environment():
-    """Goes on in the script's own environment, made if it is not there."""
-    python = HOME / "bin" / "python"
-    if pathlib.Path(sys.prefix).resolve() == HOME.resolve():
-        return
-    if not (HOME / "complete").exists():
-        print(f"making a Python environment in {HOME.relative_to(ROOT)}", file=sys.stderr)
-        venv.create(HOME, with_pip=True, clear=True)
-        torch = sorted((ROOT / "target" / "transformers-parity").glob("lib/python*/site-packages"))
-        for own in HOME.glob("lib/python*/site-packages"):
-            (own / "torch.pth").write_text("".join(f"{folder}\n" for folder in torch if folder.parent.name == own.parent.name))
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        if not torch:
-            # The build for CPUs is a fifth of the size; where its index cannot be reached, the plain one will do.
-            small = pip + ["torch", "--index-url", "https://download.pytorch.org/whl/cpu", "--retries", "0", "--timeout", "10"]
-            subprocess.run(small, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        subprocess.run(pip + NEEDS, check=True)
-        (HOME / "complete").write_text("yes\n")
-    os.execv(python, [str(python), __file__, *sys.argv[1:]])
 
 
 def build_program():
@@ -288,7 +267,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one level of each compression")
     parser.add_argument("--samples", type=int, default=120)
     flags = parser.parse_args()
-    enter_environment()
+    environment.enter("mosaicml-streaming", *NEEDS)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from importlib.metadata import version
 

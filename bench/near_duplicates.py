@@ -30,26 +30,13 @@ import subprocess
 import sys
 import threading
 import time
-import venv
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-HOME = ROOT / "target" / "near-duplicates-peers"
+import environment
+
+ROOT = environment.ROOT
 NEEDS = ["datatrove==0.10.1", "text-dedup==0.4.0", "tokenizers", "orjson", "spacy", "xxhash<4", "scipy", "zstandard"]
 THRESHOLD = 0.85
 SAMPLE = 2000
-
-
-def enter_environment():
-    """Goes on in the script's own environment, made if it is not there."""
-    python = HOME / "bin" / "python"
-    if pathlib.Path(sys.prefix).resolve() == HOME.resolve():
-        return
-    if not (HOME / "complete").exists():
-        print(f"making a Python environment in {HOME.relative_to(ROOT)}", file=sys.stderr)
-        venv.create(HOME, with_pip=True, clear=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *NEEDS], check=True)
-        (HOME / "complete").write_text("yes\n")
-    os.execv(python, [str(python), __file__, *sys.argv[1:]])
 
 
 def rows_of(folder):
@@ -99,10 +86,10 @@ def memory_of_group(group):
     return total
 
 
-def measure(command, environment):
+def measure(command, variables):
     """Seconds and peak memory of a command."""
     start = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     peak = 0
 
     def watch():
@@ -206,7 +193,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target" / "near-duplicates-bench")
     parser.add_argument("--only-datatrove", action="store_true", help=argparse.SUPPRESS)
     flags = parser.parse_args()
-    enter_environment()
+    environment.enter("near-duplicates-peers", *NEEDS)
     work = flags.work.resolve()
     if flags.only_datatrove:
         return run_datatrove(work, sorted(work.glob("part-*.jsonl")), flags.workers)
@@ -214,7 +201,7 @@ def main():
     work.mkdir(parents=True)
     files = make_input(flags.rows, work, int(flags.bytes), 2 * flags.workers)
     threads = str(flags.workers)
-    environment = {**os.environ, "RAYON_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(work / "cache")}
+    variables = {**os.environ, "RAYON_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(work / "cache")}
     sides = {
         "moeworks": ([flags.program.resolve(), work, work / "clusters", *files], lambda: clusters_of_ours(work)),
         "datatrove": ([sys.executable, __file__, flags.rows, "--work", work, "--workers", threads, "--only-datatrove"],
@@ -232,7 +219,7 @@ def main():
             shutil.rmtree(work / side, ignore_errors=True)
             shutil.rmtree(work / "cache", ignore_errors=True)
             command, read = sides[side]
-            took, peak = measure([str(part) for part in command], environment)
+            took, peak = measure([str(part) for part in command], variables)
             seconds[side].append(took)
             memory[side] = max(memory[side], peak)
             clusters[side] = read()

@@ -23,28 +23,15 @@ import struct
 import subprocess
 import sys
 import time
-import venv
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import environment
+
+ROOT = environment.ROOT
 HOME = ROOT / "target" / "tokenize"
 NEEDS = ["tiktoken==0.14.0", "tokenizers==0.23.3"]
 MOST_BYTES = 16 << 20
 # GPT-4's, as crates/text/src/split.rs has it.
 PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-
-
-def enter_environment():
-    """Goes on in the script's own environment, made if it is not there."""
-    python = HOME / "bin" / "python"
-    if pathlib.Path(sys.prefix).resolve() == HOME.resolve():
-        return
-    if not (HOME / "complete").exists():
-        print(f"making a Python environment in {HOME.relative_to(ROOT)}", file=sys.stderr)
-        venv.create(HOME, with_pip=True, clear=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run(pip + NEEDS, check=True)
-        (HOME / "complete").write_text("yes\n")
-    os.execv(python, [str(python), __file__, *sys.argv[1:]])
 
 
 def write_text(name, parts):
@@ -215,7 +202,7 @@ def main():
     if sys.argv[1:2] == ["--worker"]:
         peer, threads, chunk, path = sys.argv[2:]
         return work(peer, int(threads), int(chunk), path)
-    enter_environment()
+    environment.enter("tokenize", *NEEDS)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target" / "release" / "moeworks")
     parser.add_argument("--english", type=pathlib.Path, nargs="*", help="files of English text")

@@ -13,30 +13,12 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import venv
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-HOME = ROOT / "target" / "transformers-parity"
+import environment
+
+ROOT = environment.ROOT
 NEEDS = ["torch", "transformers==4.57.6", "safetensors", "numpy"]
 MOST = 2e-3
-
-
-def enter_environment():
-    """Goes on in the script's own environment, made if it is not there."""
-    python = HOME / "bin" / "python"
-    if pathlib.Path(sys.prefix).resolve() == HOME.resolve():
-        return
-    if not (HOME / "complete").exists():
-        print(f"making a Python environment in {HOME.relative_to(ROOT)}", file=sys.stderr)
-        venv.create(HOME, with_pip=True, clear=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        # The build for CPUs is a fifth of the size; where its index cannot be reached, the plain one will do.
-        small = pip + ["torch", "--index-url", "https://download.pytorch.org/whl/cpu", "--retries", "0", "--timeout", "10"]
-        if subprocess.run(small, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode != 0:
-            subprocess.run(pip + ["torch"], check=True)
-        subprocess.run(pip + NEEDS, check=True)
-        (HOME / "complete").write_text("yes\n")
-    os.execv(python, [str(python), __file__, *sys.argv[1:]])
 
 
 def texts_of(folder):
@@ -108,7 +90,7 @@ def main():
     parser.add_argument("--program", default=str(ROOT / "target" / "release" / "moeworks"))
     parser.add_argument("--texts", type=pathlib.Path, default=ROOT, help="folder of texts to tokenise")
     flags = parser.parse_args()
-    enter_environment()
+    environment.enter("transformers-parity", *NEEDS)
     good = [compare_logits(flags.program, flags.model), compare_ids(flags.program, flags.model, flags.texts)]
     sys.exit(0 if all(good) else 1)
 
