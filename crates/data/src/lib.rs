@@ -65,5 +65,5 @@ pub use prepare::{Prepared, scan as scan_documents};
 pub use progress::{Counts, Progress, Stage};
 pub use recipe::Recipe;
 pub use remove::{Removal, remove};
-pub use source::{CargoRegistry, Jsonl, Parquet, Source, Tree};
+pub use source::{CargoRegistry, RowFiles, Source, Tree};
 pub use split::{Side, Split};

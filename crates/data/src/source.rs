@@ -17,9 +17,9 @@ pub enum Source {
     /// A tree of text files.
     Tree(Tree),
     /// JSON lines.
-    Jsonl(Jsonl),
+    Jsonl(RowFiles),
     /// Parquet files.
-    Parquet(Parquet),
+    Parquet(RowFiles),
     /// The crates that cargo has unpacked on this machine.
     CargoRegistry(CargoRegistry),
 }
@@ -49,10 +49,12 @@ pub struct Tree {
     pub max_file_bytes: u64,
 }
 
-/// A file of JSON lines, or a folder of them (`.jsonl`, `.ndjson`, each optionally .gz or .zst).
+/// Files that hold a document a row: JSON lines (`.jsonl`, `.ndjson`, each optionally .gz or .zst), or Parquet as Spark
+/// leaves it (files that end in `.parquet` at any depth, names that begin with `_` or `.` passed over, folders `key=value`
+/// giving every row below them that column).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Jsonl {
+pub struct RowFiles {
     /// The file or folder.
     pub path: PathBuf,
     /// Name in every account; the last part of the path unless given.
@@ -61,44 +63,17 @@ pub struct Jsonl {
     /// Licence of the documents whose row states none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
-    /// Key of the text.
-    #[serde(default = "default_text_key")]
+    /// Key or column of the text, a string; of Parquet also a field of a struct, as `struct.field`.
+    #[serde(default = "RowFiles::default_text_key")]
     pub text_key: String,
-    /// Key of the licence.
-    #[serde(default = "default_licence_key")]
+    /// Key or column of the licence, or key of a `key=value` folder.
+    #[serde(default = "RowFiles::default_licence_key")]
     pub licence_key: String,
-    /// Key of the language.
-    #[serde(default = "default_language_key")]
+    /// Key or column of the language, or key of a `key=value` folder.
+    #[serde(default = "RowFiles::default_language_key")]
     pub language_key: String,
-    /// Longer rows are rejected.
-    #[serde(default = "default_max_row_bytes")]
-    pub max_row_bytes: u64,
-}
-
-/// A Parquet file, or a folder of them as Spark leaves it: files that end in `.parquet` at any depth, names that begin
-/// with `_` or `.` passed over, folders `key=value` giving every row below them that column.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Parquet {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// Name in every account; the last part of the path unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Licence of the documents whose row states none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licence: Option<String>,
-    /// Column of the text, a string; a field of a struct as `struct.field`.
-    #[serde(default = "default_text_key")]
-    pub text_key: String,
-    /// Column of the licence, or key of a `key=value` folder.
-    #[serde(default = "default_licence_key")]
-    pub licence_key: String,
-    /// Column of the language, or key of a `key=value` folder.
-    #[serde(default = "default_language_key")]
-    pub language_key: String,
-    /// Rows with longer texts are rejected.
-    #[serde(default = "default_max_row_bytes")]
+    /// Longer rows of JSON, or rows of Parquet with longer texts, are rejected.
+    #[serde(default = "RowFiles::default_max_row_bytes")]
     pub max_row_bytes: u64,
 }
 
@@ -115,22 +90,6 @@ pub struct CargoRegistry {
     pub extensions: Vec<String>,
     /// Larger files are rejected; they are generated as a rule.
     pub max_file_bytes: u64,
-}
-
-fn default_text_key() -> String {
-    "text".into()
-}
-
-fn default_licence_key() -> String {
-    "license".into()
-}
-
-fn default_language_key() -> String {
-    "language".into()
-}
-
-fn default_max_row_bytes() -> u64 {
-    64 << 20
 }
 
 impl Tree {
@@ -152,34 +111,34 @@ impl Tree {
     }
 }
 
-impl Jsonl {
-    /// JSON lines with the defaults.
-    #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            name: None,
-            licence: None,
-            text_key: default_text_key(),
-            licence_key: default_licence_key(),
-            language_key: default_language_key(),
-            max_row_bytes: default_max_row_bytes(),
-        }
+impl RowFiles {
+    fn default_text_key() -> String {
+        "text".into()
     }
-}
 
-impl Parquet {
-    /// Parquet files with the defaults.
+    fn default_licence_key() -> String {
+        "license".into()
+    }
+
+    fn default_language_key() -> String {
+        "language".into()
+    }
+
+    fn default_max_row_bytes() -> u64 {
+        64 << 20
+    }
+
+    /// Files of rows with the defaults.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
             name: None,
             licence: None,
-            text_key: default_text_key(),
-            licence_key: default_licence_key(),
-            language_key: default_language_key(),
-            max_row_bytes: default_max_row_bytes(),
+            text_key: Self::default_text_key(),
+            licence_key: Self::default_licence_key(),
+            language_key: Self::default_language_key(),
+            max_row_bytes: Self::default_max_row_bytes(),
         }
     }
 }
@@ -203,8 +162,8 @@ impl Source {
     /// If there is nothing at the path, or it cannot be listed.
     pub fn at(path: &Path) -> Result<Self, DataError> {
         Ok(match format_of_all(path)? {
-            Some(Format::Jsonl) => Self::Jsonl(Jsonl::new(path.into())),
-            Some(Format::Parquet) => Self::Parquet(Parquet::new(path.into())),
+            Some(Format::Jsonl) => Self::Jsonl(RowFiles::new(path.into())),
+            Some(Format::Parquet) => Self::Parquet(RowFiles::new(path.into())),
             None => Self::Tree(Tree::new(path.into())),
         })
     }
@@ -214,8 +173,7 @@ impl Source {
     pub fn name(&self) -> String {
         let (name, path) = match self {
             Self::Tree(tree) => (&tree.name, &tree.path),
-            Self::Jsonl(jsonl) => (&jsonl.name, &jsonl.path),
-            Self::Parquet(parquet) => (&parquet.name, &parquet.path),
+            Self::Jsonl(rows) | Self::Parquet(rows) => (&rows.name, &rows.path),
             Self::CargoRegistry(registry) => return registry.name.clone(),
         };
         let last = || path.file_name().map_or("documents".into(), |last| last.to_string_lossy().into_owned());

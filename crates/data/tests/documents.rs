@@ -4,7 +4,7 @@ mod support;
 
 use flate2::write::GzEncoder;
 use moeworks_data::{
-    CargoRegistry, Corpus, DataError, DocumentId, Event, Fault, Jsonl, Reason, Recipe, Side, Source, Tree, documents,
+    CargoRegistry, Corpus, DataError, DocumentId, Event, Fault, Reason, Recipe, RowFiles, Side, Source, Tree, documents,
 };
 use proptest::prelude::*;
 use std::{fs, io::Write};
@@ -124,7 +124,7 @@ fn rows_are_read_and_bad_ones_are_named_by_their_number() {
     for file in ["rows.jsonl", "rows.jsonl.gz", "rows.jsonl.zst"] {
         let source = Source::at(&root.join(file)).unwrap();
         let Source::Jsonl(jsonl) = source else { panic!("{source:?}") };
-        let jsonl = Jsonl { max_row_bytes: 80, licence: Some("CC0-1.0".into()), ..jsonl };
+        let jsonl = RowFiles { max_row_bytes: 80, licence: Some("CC0-1.0".into()), ..jsonl };
         let (documents, rejects) = read(&Source::Jsonl(jsonl)).unwrap();
         let found: Vec<_> = documents
             .iter()
@@ -169,7 +169,7 @@ fn json_inside_json_is_told_from_text() {
     ];
     for (row, expected) in rows {
         plant(folder.path(), &[("a.jsonl", row.as_bytes())]);
-        let (documents, rejects) = read(&Source::Jsonl(Jsonl::new(folder.path().join("a.jsonl")))).unwrap();
+        let (documents, rejects) = read(&Source::Jsonl(RowFiles::new(folder.path().join("a.jsonl")))).unwrap();
         assert_eq!(rejects.first().map(|reject| reject.reason.name()), expected, "{row}");
         assert_eq!(documents.len() + rejects.len(), 1, "{row}");
     }
@@ -190,7 +190,8 @@ fn a_row_of_a_gigabyte_takes_no_memory() {
     file.finish().unwrap();
     MEMORY.reset_peak_usage();
     let before = MEMORY.current_usage();
-    let (documents, rejects) = read(&Source::Jsonl(Jsonl { max_row_bytes: 1 << 20, ..Jsonl::new(path) })).unwrap();
+    let (documents, rejects) =
+        read(&Source::Jsonl(RowFiles { max_row_bytes: 1 << 20, ..RowFiles::new(path) })).unwrap();
     assert_eq!((rejects[0].row, &rejects[0].reason), (Some(1), &Reason::TooLarge { limit: 1 << 20 }));
     assert_eq!((documents[0].text.as_str(), documents[0].path.as_str()), ("after", "long.jsonl.zst#2"));
     // The other tests of this file run at the same time.
@@ -268,7 +269,7 @@ fn stamps_list_what_is_read_and_change_with_it() {
     assert_eq!((&after[0], &after[1].version), (&before[0], &documents::Version::Modified(9_000_000_000)));
 
     plant(root, &[("rows/2.jsonl", b""), ("rows/1.jsonl.gz", b""), ("rows/3.txt", b"")]);
-    assert_eq!(paths(&Source::Jsonl(Jsonl::new(root.join("rows")))), ["1.jsonl.gz", "2.jsonl"]);
+    assert_eq!(paths(&Source::Jsonl(RowFiles::new(root.join("rows")))), ["1.jsonl.gz", "2.jsonl"]);
 
     let index = root.join("home/registry/src/index");
     plant(
@@ -320,7 +321,7 @@ fn a_folder_of_rows_is_read_in_order_and_a_cut_file_is_named() {
             ("readme.txt", b"not rows"),
         ],
     );
-    let jsonl = Jsonl { text_key: "content".into(), ..Jsonl::new(root.clone()) };
+    let jsonl = RowFiles { text_key: "content".into(), ..RowFiles::new(root.clone()) };
     let (documents, rejects) = read(&Source::Jsonl(jsonl)).unwrap();
     let paths: Vec<&str> = documents.iter().map(|d| d.path.as_str()).collect();
     assert_eq!((paths[0], paths[1], *paths.last().unwrap()), ("a/x.ndjson#1", "b.jsonl#1", "e.jsonl#1"));
@@ -331,7 +332,7 @@ fn a_folder_of_rows_is_read_in_order_and_a_cut_file_is_named() {
 
     for (path, expected) in [("nothing", "check the path"), ("a", "no .jsonl")] {
         fs::remove_file(root.join("a/x.ndjson")).ok();
-        let error = read(&Source::Jsonl(Jsonl::new(root.join(path)))).unwrap_err();
+        let error = read(&Source::Jsonl(RowFiles::new(root.join(path)))).unwrap_err();
         assert!(matches!(error, DataError::Missing { .. }) && error.to_string().contains(expected), "{error}");
         assert_eq!(error.fault(), Fault::MissingInput);
     }
@@ -515,10 +516,10 @@ proptest! {
         let bytes = pieces.concat();
         let packed = zst(&bytes);
         plant(folder.path(), &[("a.jsonl", &bytes), ("b.jsonl.zst", &packed[..cut.index(packed.len() + 1)])]);
-        let (documents, rejects) = read(&Source::Jsonl(Jsonl::new(folder.path().join("a.jsonl")))).unwrap();
+        let (documents, rejects) = read(&Source::Jsonl(RowFiles::new(folder.path().join("a.jsonl")))).unwrap();
         let rows = bytes.split(|&byte| byte == b'\n').filter(|row| !row.trim_ascii().is_empty()).count();
         prop_assert_eq!(documents.len() + rejects.len(), rows);
-        let (cut_documents, _) = read(&Source::Jsonl(Jsonl::new(folder.path().join("b.jsonl.zst")))).unwrap();
+        let (cut_documents, _) = read(&Source::Jsonl(RowFiles::new(folder.path().join("b.jsonl.zst")))).unwrap();
         prop_assert!(cut_documents.len() <= documents.len() + 1);
     }
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use moeworks_data::{DataError, Document, Parquet, Reason, Reject, Source, documents};
+use moeworks_data::{DataError, Document, Reason, Reject, RowFiles, Source, documents};
 use parquet::{
     basic::{Compression, Encoding},
     data_type::{ByteArray, ByteArrayType, Int64Type},
@@ -67,11 +67,11 @@ fn plain() -> WriterProperties {
     WriterProperties::builder().build()
 }
 
-fn source(path: &Path) -> Parquet {
-    Parquet { text_key: "body.text".into(), ..Parquet::new(path.into()) }
+fn source(path: &Path) -> RowFiles {
+    RowFiles { text_key: "body.text".into(), ..RowFiles::new(path.into()) }
 }
 
-fn read_parquet(parquet: Parquet) -> Result<(Vec<Document>, Vec<Reject>), DataError> {
+fn read_parquet(parquet: RowFiles) -> Result<(Vec<Document>, Vec<Reject>), DataError> {
     read(&Source::Parquet(parquet))
 }
 
@@ -119,7 +119,7 @@ fn every_way_of_storing_strings_is_read() {
             None => builder,
         };
         fs::write(&path, write(&rows, 700, builder.build())).unwrap();
-        let (documents, rejects) = read_parquet(Parquet { licence: Some("CC0-1.0".into()), ..source(&path) }).unwrap();
+        let (documents, rejects) = read_parquet(RowFiles { licence: Some("CC0-1.0".into()), ..source(&path) }).unwrap();
         let way = format!("{codec:?} {encoding:?} {version:?}");
         assert_eq!((documents.len(), rejects.len()), (1500, 1000), "{way}");
         for (n, document) in documents.iter().enumerate() {
@@ -178,7 +178,7 @@ fn a_folder_as_spark_leaves_it() {
     let files: Vec<String> = documents.iter().map(|d| d.path.trim_end_matches("#1").to_owned()).collect();
     assert_eq!(stamps.into_iter().map(|stamp| stamp.path).collect::<Vec<_>>(), files);
 
-    let by_folder = Parquet { licence_key: "language".into(), language_key: "license".into(), ..source(&root) };
+    let by_folder = RowFiles { licence_key: "language".into(), language_key: "license".into(), ..source(&root) };
     let (documents, _) = read_parquet(by_folder).unwrap();
     assert_eq!(documents[2].licence.as_deref(), Some("en"));
 
@@ -198,13 +198,13 @@ fn columns_that_cannot_be_texts_are_named() {
         ("body.n", "column \"body.n\" holds INT64, no strings"),
         ("tags.list.element", "column \"tags.list.element\" is a list"),
     ] {
-        let (documents, rejects) = read_parquet(Parquet { text_key: key.into(), ..source(&path) }).unwrap();
+        let (documents, rejects) = read_parquet(RowFiles { text_key: key.into(), ..source(&path) }).unwrap();
         assert!(documents.is_empty() && rejects.len() == 1 && rejects[0].row.is_none(), "{rejects:?}");
         assert!(rejects[0].to_string().contains(expected), "{}", rejects[0]);
     }
-    let (_, rejects) = read_parquet(Parquet { text_key: "raw".into(), ..source(&path) }).unwrap();
+    let (_, rejects) = read_parquet(RowFiles { text_key: "raw".into(), ..source(&path) }).unwrap();
     assert_eq!(rejects[1].reason, Reason::InvalidUtf8 { offset: 0 });
-    let (documents, rejects) = read_parquet(Parquet { max_row_bytes: 5, ..source(&path) }).unwrap();
+    let (documents, rejects) = read_parquet(RowFiles { max_row_bytes: 5, ..source(&path) }).unwrap();
     assert_eq!(documents[0].text, "one");
     assert_eq!((rejects[0].row, &rejects[0].reason), (Some(2), &Reason::TooLarge { limit: 5 }));
 }

@@ -8,20 +8,20 @@ use super::{
     format::Format,
     rows::{self, Fields, Place, rejected},
 };
-use crate::{DataError, Jsonl};
+use crate::{DataError, RowFiles};
 use serde_json::{Map, Value};
 use std::{
     io::{self, BufRead},
     sync::Arc,
 };
 
-pub(super) fn open(source: String, jsonl: &Jsonl, root: &Root) -> Result<Stream, DataError> {
+pub(super) fn open(source: String, jsonl: &RowFiles, root: &Root) -> Result<Stream, DataError> {
     let rows = rows(&source, jsonl, root)?;
     let jsonl = jsonl.clone();
     Ok(Box::new(Ahead::new(rows, weight, move |row: Row| row.place.found(fields(&jsonl, &row.bytes)))))
 }
 
-fn rows(source: &str, jsonl: &Jsonl, root: &Root) -> Result<Steps<Row>, DataError> {
+fn rows(source: &str, jsonl: &RowFiles, root: &Root) -> Result<Steps<Row>, DataError> {
     let files = list(source, jsonl, root)?;
     let (source, limit): (Arc<str>, u64) = (source.into(), jsonl.max_row_bytes);
     Ok(Box::new(root.bring(files).flat_map(move |step| -> Steps<Row> {
@@ -43,7 +43,7 @@ pub(crate) struct RawRow {
 /// The rows of a source before anything is made of them, without empty ones; what cannot be read is a reject.
 pub(crate) fn raw_rows(
     source: &str,
-    jsonl: &Jsonl,
+    jsonl: &RowFiles,
 ) -> Result<impl Iterator<Item = Result<Result<RawRow, Reject>, DataError>>, DataError> {
     Ok(rows(source, jsonl, &Root::at(&jsonl.path)?)?.filter_map(|step| match step {
         Step::Work(Row { place, bytes }) => Some(Ok(Ok(RawRow { path: place.path, row: place.row, bytes }))),
@@ -53,7 +53,7 @@ pub(crate) fn raw_rows(
     }))
 }
 
-pub(super) fn list(source: &str, jsonl: &Jsonl, root: &Root) -> Result<Steps<FileStamp>, DataError> {
+pub(super) fn list(source: &str, jsonl: &RowFiles, root: &Root) -> Result<Steps<FileStamp>, DataError> {
     rows::list(source, root, &jsonl.path, Format::Jsonl)
 }
 
@@ -115,7 +115,7 @@ impl Iterator for Rows {
     }
 }
 
-fn fields(options: &Jsonl, row: &[u8]) -> Result<Fields, Reason> {
+fn fields(options: &RowFiles, row: &[u8]) -> Result<Fields, Reason> {
     let mut row = object(row)?;
     let key = &options.text_key;
     let text = match row.remove(key) {

@@ -14,7 +14,7 @@ mod output;
 mod rows;
 
 use crate::{
-    Counts, DataError, Jsonl, Progress, Source, Stage,
+    Counts, DataError, Progress, RowFiles, Source, Stage,
     documents::{RawRow, raw_rows},
     mds::{Compression, DEFAULT_SIZE_LIMIT, HashAlgorithm},
 };
@@ -116,8 +116,10 @@ pub fn pack_rows(
     let padding = tokenizer.pad().or(tokenizer.eos()).ok_or_else(|| {
         DataError::Encoder("it has neither a padding nor an end token; state one in its tokenizer_config.json".into())
     })?;
-    let sources: Vec<Jsonl> =
-        inputs.iter().map(|path| Jsonl { max_row_bytes: options.max_row_bytes, ..Jsonl::new(path.clone()) }).collect();
+    let sources: Vec<RowFiles> = inputs
+        .iter()
+        .map(|path| RowFiles { max_row_bytes: options.max_row_bytes, ..RowFiles::new(path.clone()) })
+        .collect();
     let mut output = Output::create(out, options)?;
     let mut counts = Counts { stage: Stage::Tokenise, ..Counts::default() };
     for source in &sources {

@@ -10,7 +10,7 @@ use super::{
     format::Format,
     rows::{self, Fields, Place, rejected},
 };
-use crate::{DataError, Parquet};
+use crate::{DataError, RowFiles};
 use bytes::Bytes;
 use column::{Column, check, leaf};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
@@ -19,7 +19,7 @@ use std::{fs::File, sync::Arc};
 /// A key without a value in the name of a folder, as Hive and Spark write it.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
-pub(super) fn open(source: String, parquet: &Parquet, root: &Root) -> Result<Stream, DataError> {
+pub(super) fn open(source: String, parquet: &RowFiles, root: &Root) -> Result<Stream, DataError> {
     let files = list(&source, parquet, root)?;
     let (source, options): (Arc<str>, _) = (source.into(), Arc::new(parquet.clone()));
     let rows = root.bring(files).flat_map(move |step| -> Steps<Row> {
@@ -39,7 +39,7 @@ pub(super) fn open(source: String, parquet: &Parquet, root: &Root) -> Result<Str
     })))
 }
 
-pub(super) fn list(source: &str, parquet: &Parquet, root: &Root) -> Result<Steps<FileStamp>, DataError> {
+pub(super) fn list(source: &str, parquet: &RowFiles, root: &Root) -> Result<Steps<FileStamp>, DataError> {
     rows::list(source, root, &parquet.path, Format::Parquet)
 }
 
@@ -49,7 +49,7 @@ struct Row {
     text: Option<Bytes>,
     licence: Value,
     language: Value,
-    options: Arc<Parquet>,
+    options: Arc<RowFiles>,
 }
 
 /// What a row, or the folder of its file, has in a column.
@@ -106,7 +106,7 @@ enum Origin {
 struct Rows {
     file: Arc<File>,
     metadata: ParquetMetaData,
-    options: Arc<Parquet>,
+    options: Arc<RowFiles>,
     place: Place,
     text: usize,
     licence: Origin,
@@ -120,7 +120,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn open(options: &Arc<Parquet>, file: Readable, place: Place) -> Result<Self, Reason> {
+    fn open(options: &Arc<RowFiles>, file: Readable, place: Place) -> Result<Self, Reason> {
         let unreadable = |detail: String| Reason::Unreadable { detail };
         let file = file.content.open().map_err(|error| unreadable(error.to_string()))?;
         let bytes = file.metadata().map_err(|error| unreadable(error.to_string()))?.len();

@@ -1,5 +1,5 @@
 use super::{super::*, *};
-use crate::{Jsonl, Tree};
+use crate::{RowFiles, Tree};
 use futures_util::stream::BoxStream;
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, PutMultipartOptions, PutOptions,
@@ -98,7 +98,7 @@ fn a_tree_reads_the_same_from_a_store_as_from_a_folder() {
 fn a_single_object_marks_of_folders_and_nothing_at_all() {
     let store = store(&[("rows.jsonl", "{\"text\": \"one\"}\n"), ("marked", ""), ("marked/a.txt", "a")]);
     let root = bucket(store.clone(), "docs/rows.jsonl").unwrap();
-    let jsonl = Jsonl::new("x".into());
+    let jsonl = RowFiles::new("x".into());
     let found = read(jsonl::open("s".into(), &jsonl, &root).unwrap()).unwrap();
     assert!(matches!(&found[..], [Found::Document(document)] if document.path == "rows.jsonl#1"), "{found:?}");
 
