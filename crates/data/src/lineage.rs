@@ -4,7 +4,7 @@ use crate::{DataError, DataFolder, DocumentId, DocumentRecord, Drop};
 use memchr::memmem::Finder;
 use rayon::prelude::*;
 use serde::Serialize;
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 /// Documents that are searched at once.
 const BATCH: u64 = 4096;
@@ -53,13 +53,10 @@ impl DataFolder {
     /// # Errors
     /// If a shard is damaged.
     pub fn trace(&self, id: &DocumentId) -> Result<Option<Trace>, DataError> {
-        for document in self.documents() {
-            let document = document?;
-            if document.id == *id {
-                let samples = self.samples_of(&document);
-                let shards = self.shards_of(&samples);
-                return Ok(Some(Trace::Train { document, samples, shards }));
-            }
+        if let Some(document) = self.trained_on(&BTreeSet::from([*id]))?.pop() {
+            let samples = self.samples_of(&document);
+            let shards = self.shards_of(&samples);
+            return Ok(Some(Trace::Train { document, samples, shards }));
         }
         for row in self.held_out_rows()? {
             let (document, tokens) = row?;
@@ -74,6 +71,14 @@ impl DataFolder {
             }
         }
         Ok(None)
+    }
+
+    /// Those of some documents that are trained on, in the order of their tokens.
+    ///
+    /// # Errors
+    /// If a shard is damaged.
+    pub fn trained_on(&self, ids: &BTreeSet<DocumentId>) -> Result<Vec<DocumentRecord>, DataError> {
+        self.documents().filter(|one| one.as_ref().map_or(true, |document| ids.contains(&document.id))).collect()
     }
 
     /// The samples that hold tokens of a document that is trained on.

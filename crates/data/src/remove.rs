@@ -41,22 +41,19 @@ pub struct Removal {
 ///
 /// # Errors
 /// If the folder is damaged, nothing would be left to train on, or a file cannot be written.
-pub fn remove(folder: &Path, ids: &[DocumentId]) -> Result<Removal, DataError> {
+pub fn remove(folder: &Path, ids: &BTreeSet<DocumentId>) -> Result<Removal, DataError> {
     let data = DataFolder::open(folder)?;
-    let mut wanted: BTreeSet<DocumentId> = ids.iter().copied().collect();
+    let mut wanted = ids.clone();
     let mut removal = Removal {
-        train: Vec::new(),
+        train: data.trained_on(&wanted)?,
         held_out: Vec::new(),
         absent: Vec::new(),
         shards: (0, data.train().shards().len() as u64),
         lost_tokens: 0,
         summary: None,
     };
-    for document in data.documents() {
-        let document = document?;
-        if wanted.remove(&document.id) {
-            removal.train.push(document);
-        }
+    for document in &removal.train {
+        wanted.remove(&document.id);
     }
     for row in data.held_out_rows()? {
         let (document, tokens) = row?;
@@ -83,13 +80,25 @@ pub fn remove(folder: &Path, ids: &[DocumentId]) -> Result<Removal, DataError> {
 }
 
 /// Ranges of tokens that are taken out, in the old counting, in order and apart.
-struct Gone(Vec<Range<u64>>);
+struct Gone {
+    ranges: Vec<Range<u64>>,
+    /// How many tokens the ranges before each one hold.
+    sums: Vec<u64>,
+}
 
 impl Gone {
+    fn new(mut ranges: Vec<Range<u64>>) -> Self {
+        ranges.sort_by_key(|range| range.start);
+        let sums = ranges.iter().scan(0, |sum, range| Some(std::mem::replace(sum, *sum + range.end - range.start)));
+        Self { sums: sums.collect(), ranges }
+    }
+
     /// How many tokens before a position are gone.
     fn before(&self, position: u64) -> u64 {
-        let before = self.0.partition_point(|range| range.start < position);
-        self.0[..before].iter().map(|range| range.end.min(position) - range.start).sum()
+        match self.ranges.partition_point(|range| range.start < position).checked_sub(1) {
+            Some(last) => self.sums[last] + self.ranges[last].end.min(position) - self.ranges[last].start,
+            None => 0,
+        }
     }
 
     /// The place of a range in the new counting.
@@ -118,14 +127,13 @@ impl Surgery<'_> {
         let mut first = 0;
         for shard in self.data.train().shards() {
             let tokens = first * length..(first + shard.samples) * length;
-            let mut inside =
-                removed.iter().filter(|range| range.start < tokens.end && range.end > tokens.start).peekable();
-            if inside.peek().is_none() {
+            let inside = removed.partition_point(|range| range.end <= tokens.start)
+                ..removed.partition_point(|range| range.start < tokens.end);
+            if inside.is_empty() {
                 link_shard(&from, &to, shard)?;
                 index.shards.push(shard.clone());
             } else {
-                let inside: Vec<Range<u64>> = inside.cloned().collect();
-                let rest = self.cut(shard, first, &inside, &to, &mut index)?;
+                let rest = self.cut(shard, first, &removed[inside], &to, &mut index)?;
                 lost.push(rest);
                 self.removal.shards.0 += 1;
             }
@@ -142,8 +150,7 @@ impl Surgery<'_> {
             self.removal.lost_tokens += range.end - range.start;
             gone.push(range);
         }
-        gone.sort_by_key(|range| range.start);
-        Ok(Gone(gone))
+        Ok(Gone::new(gone))
     }
 
     /// Writes one shard without the removed tokens. Returns the tokens that are lost behind its last sample.
@@ -157,9 +164,11 @@ impl Surgery<'_> {
     ) -> Result<Vec<Range<u64>>, DataError> {
         let length = self.data.summary().sequence_length as u64;
         let (mut kept, mut places) = (Vec::new(), Vec::new());
+        let mut removed = removed.iter().peekable();
         for sample in first..first + shard.samples {
             for (place, id) in (sample * length..).zip(self.data.sample(sample)?) {
-                if !removed.iter().any(|range| range.contains(&place)) {
+                while removed.next_if(|range| range.end <= place).is_some() {}
+                if removed.peek().is_none_or(|range| place < range.start) {
                     kept.push(id);
                     places.push(place);
                 }

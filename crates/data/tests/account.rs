@@ -99,7 +99,7 @@ fn removing_a_document_rewrites_its_shards_only() {
     let gone = [documents[20].id, held_out, DocumentId::of("never there")];
     fs::write(out.join("notes.txt"), "stays").unwrap();
 
-    let removal = remove(&out, &gone).unwrap();
+    let removal = remove(&out, &BTreeSet::from(gone)).unwrap();
     assert_eq!(removal.train, [documents[20].clone()]);
     assert_eq!((removal.held_out.len(), removal.absent.as_slice()), (1, &gone[2..]));
     let (rewritten, all) = removal.shards;
@@ -133,7 +133,7 @@ fn removing_a_document_rewrites_its_shards_only() {
     assert!(matches!(data.trace(&gone[0]).unwrap(), Some(Trace::Dropped { .. })));
 
     // The same again finds nothing to do, and a recipe that knows of it does not bring them back.
-    assert_eq!(remove(&out, &gone).unwrap().summary, None);
+    assert_eq!(remove(&out, &BTreeSet::from(gone)).unwrap().summary, None);
     let again = folder.path().join("again");
     build(&summary.recipe, &ByteEncoder, &again, &()).unwrap();
     let trace = DataFolder::open(&again).unwrap().trace(&gone[0]).unwrap();
@@ -159,7 +159,7 @@ proptest! {
         let old = tokens(&data);
         let documents: Vec<DocumentRecord> = data.documents().map(Result::unwrap).collect();
         let gone: BTreeSet<DocumentId> = picks.iter().map(|&at| documents[at].id).collect();
-        let removal = remove(&out, &gone.iter().copied().collect::<Vec<_>>()).unwrap();
+        let removal = remove(&out, &gone).unwrap();
         let data = DataFolder::open(&out).unwrap();
         data.verify(|_| ()).unwrap();
         prop_assert_eq!(removal.train.len(), gone.len());

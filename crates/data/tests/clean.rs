@@ -141,6 +141,6 @@ fn the_order_of_threads_and_the_kept_steps_do_not_show() {
     let out = folder.path().join("one");
     let twin =
         DataFolder::open(&out).unwrap().documents().map(Result::unwrap).find(|d| d.path == "plain/03.txt").unwrap();
-    let recipe = remove(&out, &[twin.id]).unwrap().summary.unwrap().recipe;
+    let recipe = remove(&out, &[twin.id].into()).unwrap().summary.unwrap().recipe;
     assert_eq!(recipe.exclude, [twin.id]);
 }

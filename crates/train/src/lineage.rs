@@ -28,12 +28,13 @@ impl Reading {
 }
 
 /// The runs below a folder that were trained on a data set, by the fingerprint of its samples, and how often each has
-/// read the samples in `samples`, up to its newest checkpoint. Takes time proportional to the samples that were read.
+/// read one of the samples in `samples`, up to its newest checkpoint. The ranges are in order; they may overlap where one
+/// begins in the sample in which the one before it ends. Takes time proportional to the samples that were read.
 ///
 /// # Errors
 /// If the folder of runs cannot be read. A run without a checkpoint that holds is passed over.
-pub fn readings(runs: &Path, data: &str, samples: &Range<u64>) -> Result<Vec<Reading>, TrainError> {
-    if !runs.exists() {
+pub fn readings(runs: &Path, data: &str, samples: &[Range<u64>]) -> Result<Vec<Reading>, TrainError> {
+    if !runs.exists() || samples.iter().all(Range::is_empty) {
         return Ok(Vec::new());
     }
     let entries = std::fs::read_dir(runs).map_err(TrainError::io(runs))?;
@@ -42,7 +43,7 @@ pub fn readings(runs: &Path, data: &str, samples: &Range<u64>) -> Result<Vec<Rea
     Ok(folders.into_iter().filter_map(|run| reading(run, data, samples)).collect())
 }
 
-fn reading(run: PathBuf, data: &str, samples: &Range<u64>) -> Option<Reading> {
+fn reading(run: PathBuf, data: &str, samples: &[Range<u64>]) -> Option<Reading> {
     let (checkpoint, _) = checkpoint::newest(&run.join("checkpoints")).ok()??;
     let state = checkpoint::read_state(&checkpoint).ok()?;
     let streams = state.loader.stages.iter().flat_map(|stage| &stage.streams);
@@ -54,7 +55,7 @@ fn reading(run: PathBuf, data: &str, samples: &Range<u64>) -> Option<Reading> {
 }
 
 /// Walks the order from the beginning; only the order, no sample is read.
-fn times(state: &checkpoint::State, data: &str, samples: &Range<u64>) -> Option<u64> {
+fn times(state: &checkpoint::State, data: &str, samples: &[Range<u64>]) -> Option<u64> {
     let checkpoint::State { config, loader: saved, .. } = state;
     let LoaderState { seed, shuffle, block_bytes, .. } = *saved;
     let folders = config.data.folders();
@@ -67,6 +68,9 @@ fn times(state: &checkpoint::State, data: &str, samples: &Range<u64>) -> Option<
     loader.restore(saved).ok()?;
     let read = loader.tokens_seen() / length as u64;
     loader.seek(Default::default()).ok()?;
-    let hit = |(stream, sample): &(usize, u64)| *stream == number && samples.contains(sample);
+    let hit = |(stream, sample): &(usize, u64)| {
+        let next = samples.partition_point(|range| range.end <= *sample);
+        *stream == number && samples.get(next).is_some_and(|range| range.contains(sample))
+    };
     Some(loader.order().take(read as usize).filter(hit).count() as u64)
 }

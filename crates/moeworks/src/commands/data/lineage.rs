@@ -10,6 +10,7 @@ use moeworks_infer::terminal::printable;
 use moeworks_text::Tokenizer;
 use moeworks_train::lineage::{Reading, readings};
 use serde_json::json;
+use std::{collections::BTreeSet, slice::from_ref};
 
 /// Occurrences of a phrase in a table; the rest is counted.
 const MOST: usize = 50;
@@ -31,9 +32,10 @@ pub fn lineage(flags: &DataLineage) -> Result<()> {
         return Err(exit::coded(exit::MISSING, format!("{} has never read a document {id}", flags.folder.display())));
     };
     let runs = match &trace {
-        Trace::Train { samples, .. } => readings(&flags.runs, folder.train().fingerprint(), samples)?,
+        Trace::Train { samples, .. } => readings(&flags.runs, folder.train().fingerprint(), from_ref(samples))?,
         Trace::Dropped { drop } if drop.step == "removed" => {
-            let former = folder.summary().former.iter().map(|data| readings(&flags.runs, data, &(0..u64::MAX)));
+            let all = 0..u64::MAX;
+            let former = folder.summary().former.iter().map(|data| readings(&flags.runs, data, from_ref(&all)));
             former.collect::<Result<Vec<_>, _>>()?.concat()
         }
         _ => Vec::new(),
@@ -117,21 +119,12 @@ pub fn remove(flags: &DataRemove) -> Result<()> {
         .documents
         .iter()
         .map(|text| text.parse())
-        .collect::<Result<Vec<DocumentId>, _>>()
+        .collect::<Result<BTreeSet<DocumentId>, _>>()
         .map_err(|e| exit::coded(exit::USAGE, e))?;
     let folder = DataFolder::open(&flags.folder)?;
     // Before the removal: afterwards the runs' data is not what it was.
-    let mut runs: Vec<Reading> = Vec::new();
-    for id in &ids {
-        if let Some(Trace::Train { samples, .. }) = folder.trace(id)? {
-            for reading in readings(&flags.runs, folder.train().fingerprint(), &samples)? {
-                match runs.iter_mut().find(|run| run.run == reading.run) {
-                    Some(run) => run.times = run.times.zip(reading.times).map(|(one, two)| one + two),
-                    None => runs.push(reading),
-                }
-            }
-        }
-    }
+    let samples: Vec<_> = folder.trained_on(&ids)?.iter().map(|document| folder.samples_of(document)).collect();
+    let runs = readings(&flags.runs, folder.train().fingerprint(), &samples)?;
     let removal = moeworks_data::remove(&flags.folder, &ids)?;
     if removal.summary.is_none() {
         return Err(exit::coded(
