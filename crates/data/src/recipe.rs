@@ -94,6 +94,10 @@ impl Recipe {
         if let Err(error) = self.hashes() {
             return wrong("hashes", error.to_string());
         }
+        // Kept steps are told apart by the recipe's JSON.
+        if let Err(error) = serde_json::to_vec(self) {
+            return wrong("path", format!("{error}; rename what is not UTF-8"));
+        }
         self.clean.check()?;
         if self.sources.is_empty() {
             return wrong("source", "there is none; add a [[source]] table with kind and path".into());

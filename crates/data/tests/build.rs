@@ -343,6 +343,14 @@ fn too_little_is_said_with_what_would_be_enough() {
     let error = fail(&Recipe { sources: vec![Source::Tree(tiny)], ..base.clone() });
     assert!(error.contains("6 too-large"), "{error}");
 
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let latin = Tree::new(std::ffi::OsStr::from_bytes(b"d\xf6cs").into());
+        let error = Recipe { sources: vec![Source::Tree(latin)], ..base.clone() }.check().unwrap_err();
+        assert!(error.to_string().contains("UTF-8"), "{error}");
+    }
+
     let all = Recipe { held_out: 0.0, ..base };
     build(&all, &ByteEncoder, &out, &()).unwrap();
     assert_eq!(DataFolder::open(&out).unwrap().held_out().unwrap().count(), 0);

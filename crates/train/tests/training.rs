@@ -2,13 +2,15 @@
 
 use moeworks_cpu::{Cpu, Isa};
 use moeworks_data::finetune::{FineTuneOptions, pack_rows};
-use moeworks_data::{Recipe, Source, build};
+use moeworks_data::{DataFolder, Recipe, Source, build, remove};
 use moeworks_model::Checkpoint;
 use moeworks_ops::Ops;
 use moeworks_text::{Tokenizer, TrainOptions};
 use moeworks_train::config::{OptimizerChoice, RecomputeChoice, StageConfig, StreamConfig};
+use moeworks_train::lineage::readings;
 use moeworks_train::metrics::{Record, Step};
 use moeworks_train::{Duration, Outcome, Run, TrainConfig, TrainError, Watch, checkpoint, train};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
@@ -284,6 +286,43 @@ fn packed_rows_are_learnt_from() {
     config.run.name = "damaged".into();
     let error = run(&config, &mut (), &AtomicBool::new(false)).unwrap_err().to_string();
     assert!(error.contains("is of shards with fingerprint another"), "{error}");
+}
+
+#[test]
+fn what_a_run_has_read_is_told_sample_by_sample_and_document_by_document() {
+    let fixture = Fixture::new();
+    let mut config = fixture.config("reads");
+    finish(&config);
+    config.run.name = "reads-more".into();
+    config.train.duration = Duration::Batches(11);
+    finish(&config);
+    let (runs, data) = (fixture.path().join("runs"), DataFolder::open(&fixture.path().join("data")).unwrap());
+    let (fingerprint, samples) = (data.train().fingerprint(), data.summary().samples);
+    let times = |ranges: &[Range<u64>]| -> Vec<Option<u64>> {
+        readings(&runs, fingerprint, ranges).unwrap().iter().map(|reading| reading.times).collect()
+    };
+    // Every sample once an epoch, and as many as steps of four take.
+    let each: Vec<Vec<Option<u64>>> = (0..samples).map(|one| times(&[one..one + 1])).collect();
+    for (run, read) in [(0, 32), (1, 44)] {
+        let each: Vec<u64> = each.iter().map(|both| both[run].unwrap()).collect();
+        assert_eq!(each.iter().sum::<u64>(), read);
+        assert!(each.iter().all(|&times| times == read / samples || times == read / samples + 1), "{each:?}");
+        // Ranges that meet in a sample count it once.
+        let parts: u64 = [2, 3, 4, 9].iter().map(|&one: &usize| each[one]).sum();
+        assert_eq!(times(&[2..4, 3..5, 6..6, 9..10])[run], Some(parts));
+    }
+    assert_eq!(times(&[0..samples]), [Some(32), Some(44)]);
+    assert_eq!(times(&[samples..samples]), []);
+    assert_eq!(readings(&runs, "of other data", &[0..samples]).unwrap(), []);
+    assert_eq!(readings(&fixture.path().join("no runs"), fingerprint, &[0..samples]).unwrap(), []);
+
+    // Once a document is taken out, the runs on the former samples are still known, but not how often they read them.
+    let gone = data.documents().nth(3).unwrap().unwrap().id;
+    remove(&fixture.path().join("data"), &[gone].into()).unwrap();
+    let data = DataFolder::open(&fixture.path().join("data")).unwrap();
+    assert_eq!(data.summary().former, [fingerprint]);
+    assert_eq!(times(&[0..samples]), [None, None]);
+    assert_eq!(readings(&runs, data.train().fingerprint(), &[0..samples]).unwrap(), []);
 }
 
 #[test]

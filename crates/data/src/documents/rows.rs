@@ -31,7 +31,7 @@ pub(super) fn list(source: &str, root: &Root, path: &Path, format: Format) -> Re
                 Format::Parquet => "it holds no .parquet file",
             }
             .to_owned()
-                + "; for other texts use kind = \"tree\"",
+                + "; `data build` reads other texts as kind = \"tree\"",
         });
     }
     Ok(Box::new(files))

@@ -30,7 +30,7 @@ impl Key {
     }
 
     pub(crate) fn and(mut self, part: &impl Serialize) -> Self {
-        // Only settings and names come here, all of which have a form in JSON.
+        // `Recipe::check` has refused what has no form in JSON.
         let text = serde_json::to_vec(part).unwrap_or_default();
         self.0.extend_from_slice(&(text.len() as u64).to_le_bytes());
         self.0.extend_from_slice(&text);
