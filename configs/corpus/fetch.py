@@ -223,7 +223,7 @@ def debian(folder):
     for package in DEBIAN:
         if not list(debs.glob(f"{package}_*.deb")):
             try:
-                run("apt-get", "download", "-qq", package, cwd=debs)
+                run("apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", package, cwd=debs)
             except subprocess.CalledProcessError:
                 print(f"LEFT OUT: {package}, which this release does not have", file=sys.stderr)
                 continue
