@@ -1,6 +1,6 @@
 //! The data card: the account in words and tables, for people and for the hubs that show a README.
 
-use crate::{Sides, Summary, Tally};
+use crate::{Sides, Summary, Tally, decontaminate::ContaminationReport};
 use std::{collections::BTreeMap, fmt::Write};
 
 /// Name of the card in the folder of a data set.
@@ -29,6 +29,9 @@ pub(crate) fn card(summary: &Summary) -> String {
     sides(&mut text, "Licence, as stated by the documents' sources", &summary.licences);
     sides(&mut text, "Language", &summary.languages);
     losses(&mut text, summary);
+    if let Some(report) = &summary.contamination {
+        evaluation_sets(&mut text, report);
+    }
     text += "## Recipe\n\nThe same recipe over the same documents gives the same bytes.\n\n```toml\n";
     text += &toml::to_string(&summary.recipe).unwrap_or_default();
     text += "```\n\n";
@@ -87,6 +90,30 @@ fn losses(text: &mut String, summary: &Summary) {
         text.push_str("| Not read | times |\n|---|---:|\n");
         for (reason, count) in &summary.rejects {
             let _ = writeln!(text, "| {} | {count} |", cell(reason));
+        }
+        text.push('\n');
+    }
+}
+
+/// What was found of each evaluation set; those of which nothing was are counted.
+fn evaluation_sets(text: &mut String, report: &ContaminationReport) {
+    let touched = || report.benchmarks.iter().filter(|set| set.contaminated_rows > 0);
+    let _ = writeln!(
+        text,
+        "{} of {} documents held {} consecutive words of one of {} evaluation sets, and were dropped; of {} sets nothing \
+         was found. Phrases that many documents share do not count ({} of them).\n",
+        report.contaminated,
+        report.documents,
+        report.ngram_words,
+        report.benchmarks.len(),
+        report.benchmarks.len() - touched().count(),
+        report.common_phrases,
+    );
+    if touched().next().is_some() {
+        text.push_str("| Evaluation set | rows | found | share | documents |\n|---|---:|---:|---:|---:|\n");
+        for set in touched() {
+            let (rows, found, share) = (set.rows, set.contaminated_rows, set.contaminated_share * 100.0);
+            let _ = writeln!(text, "| {} | {rows} | {found} | {share:.1} % | {} |", cell(&set.name), set.documents);
         }
         text.push('\n');
     }

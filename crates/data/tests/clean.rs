@@ -47,14 +47,19 @@ fn parts_of_evaluation_sets_are_reported_and_left_out() {
     let summary = build(&recipe, &ByteEncoder, &out, &()).unwrap();
     assert_eq!(
         dropped(&out, "contamination"),
-        [("plain/05.txt".into(), "parts of evaluation sets".into(), String::new())]
+        [("plain/05.txt".into(), "parts of evaluation sets".into(), "quiz row 1".into())]
     );
     let report = summary.contamination.unwrap();
     let quiz = &report.benchmarks[0];
     assert_eq!((quiz.name.as_str(), quiz.rows, quiz.contaminated_rows, quiz.documents), ("quiz", 2, 1, 1));
-    assert!(
-        fs::read_to_string(out.join("README.md")).unwrap().contains("| contamination | parts of evaluation sets | 1 |")
-    );
+    let card = fs::read_to_string(out.join("README.md")).unwrap();
+    for line in [
+        "| contamination | parts of evaluation sets | 1 |",
+        "held 13 consecutive words of one of 1 evaluation sets, and were dropped; of 0 sets nothing was found.",
+        "| quiz | 2 | 1 | 50.0 % | 1 |",
+    ] {
+        assert!(card.contains(line), "{line}: {card}");
+    }
     let nothing = cleaned(&docs, "[decontaminate]\nevaluation_sets = []\n");
     assert!(
         build(&nothing, &ByteEncoder, &out, &()).unwrap_err().to_string().contains("evaluation_sets: names no file")

@@ -289,6 +289,7 @@ fn packed_rows_are_learnt_from() {
 }
 
 #[test]
+#[allow(clippy::single_range_in_vec_init)] // one range is meant, not its numbers
 fn what_a_run_has_read_is_told_sample_by_sample_and_document_by_document() {
     let fixture = Fixture::new();
     let mut config = fixture.config("reads");

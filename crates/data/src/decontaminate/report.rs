@@ -32,8 +32,8 @@ struct Candidate {
 /// What is to be left out, and the account of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decontamination {
-    /// Numbers of the documents to leave out, in order.
-    dropped: Vec<u64>,
+    /// Numbers of the documents to leave out, in order, each with the evaluation sets that it holds parts of.
+    pub dropped: Vec<(u64, String)>,
     /// The account.
     pub report: ContaminationReport,
 }
@@ -142,17 +142,21 @@ impl<'a> Contamination<'a> {
         let mut documents_of = vec![0u64; benchmarks.sets.len()];
         let mut rows = BTreeSet::new();
         for (number, ngrams) in documents {
-            let mut sets = BTreeSet::new();
+            // The sets, each with the first row that was met.
+            let mut sets: BTreeMap<usize, u32> = BTreeMap::new();
             for ngram in ngrams.into_iter().filter(|ngram| !is_common(ngram)) {
                 for row in benchmarks.rows(ngram) {
-                    sets.insert(benchmarks.set_of(row));
+                    sets.entry(benchmarks.set_of(row)).or_insert(row);
                     rows.insert(row);
                 }
             }
             if !sets.is_empty() {
-                dropped.push(number);
+                let place = |(&set, &row): (&usize, &u32)| {
+                    format!("{} row {}", benchmarks.sets[set].name, row - benchmarks.sets[set].first_row + 1)
+                };
+                dropped.push((number, sets.iter().map(place).collect::<Vec<_>>().join(", ")));
             }
-            for set in sets {
+            for set in sets.into_keys() {
                 documents_of[set] += 1;
             }
         }
@@ -197,18 +201,4 @@ fn common_phrases(benchmarks: &Benchmarks, seen: HashMap<usize, (u64, Option<Str
         CommonPhrase { text, documents, benchmarks }
     };
     common.into_iter().map(phrase).collect()
-}
-
-impl Decontamination {
-    /// Whether a document is to be left out.
-    #[must_use]
-    pub fn is_dropped(&self, document: u64) -> bool {
-        self.dropped.binary_search(&document).is_ok()
-    }
-
-    /// Numbers of the documents to leave out, in order.
-    #[must_use]
-    pub fn dropped(&self) -> &[u64] {
-        &self.dropped
-    }
 }

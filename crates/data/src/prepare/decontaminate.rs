@@ -13,16 +13,18 @@ use std::{fs, path::Path};
 
 const NAME: &str = "contamination.json";
 
-/// Which documents hold parts of evaluation sets, by their numbers among those that the step looked at, and the report.
+/// Which documents hold parts of evaluation sets, by their numbers among those that the step looked at, which sets these
+/// are, and the report.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Contaminated {
-    dropped: Vec<u64>,
+    dropped: Vec<(u64, String)>,
     pub(super) report: ContaminationReport,
 }
 
 impl Contaminated {
-    pub(super) fn holds(&self, number: u64) -> bool {
-        self.dropped.binary_search(&number).is_ok()
+    pub(super) fn found_in(&self, number: u64) -> Option<&str> {
+        let at = self.dropped.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        Some(&self.dropped[at].1)
     }
 
     fn write(&self, folder: &Path) -> Result<(), DataError> {
@@ -47,7 +49,7 @@ impl Prepared {
             .iter()
             .map(|path| stamp(&Source::Tree(Tree::new(path.clone()))))
             .collect::<Result<_, _>>()?;
-        let key = self.snapshot().and(&("decontaminate", 1)).and(&recipe.exclude).and(&recipe.clean).and(&stamps);
+        let key = self.snapshot().and(&("decontaminate", 2)).and(&recipe.exclude).and(&recipe.clean).and(&stamps);
         let mut counts = self.counts(Stage::Decontaminate);
         let findings = &self.findings;
         let folder = self.steps.result("decontaminate", &key, |folder| {
@@ -63,7 +65,7 @@ impl Prepared {
                 Ok(())
             })?;
             let found = contamination.finish();
-            Contaminated { dropped: found.dropped().to_vec(), report: found.report }.write(folder)
+            Contaminated { dropped: found.dropped, report: found.report }.write(folder)
         })?;
         self.findings.contaminated = Some(Contaminated::read(&folder)?);
         Ok(())

@@ -94,8 +94,8 @@ impl<'a> Screen<'a> {
             return drop("filter", reason, detail);
         }
         let checked = next(&mut self.checked);
-        if findings.contaminated.as_ref().is_some_and(|contaminated| contaminated.holds(checked)) {
-            return drop("contamination", "parts of evaluation sets", "");
+        if let Some(sets) = findings.contaminated.as_ref().and_then(|contaminated| contaminated.found_in(checked)) {
+            return drop("contamination", "parts of evaluation sets", sets);
         }
         let compared = next(&mut self.compared);
         if let Some(cluster) = findings.clusters.as_ref().and_then(|clusters| clusters.of(compared)) {

@@ -2,6 +2,7 @@
 
 use crate::show::{self, table};
 use moeworks_data::{Sides, Summary, Tally};
+use moeworks_infer::terminal::printable;
 
 /// Rows of a table of sources or licences; the rest is counted.
 const MOST: usize = 12;
@@ -49,6 +50,17 @@ fn losses(s: &Summary) -> String {
             }
         }
         text += &format!("\n{}", table(&rows));
+    }
+    if let Some(report) = &s.contamination {
+        let head = [&format!("{} evaluation sets", report.benchmarks.len()), "rows", "found", "share", "documents"];
+        let mut rows = vec![head.map(String::from).to_vec()];
+        rows.extend(report.benchmarks.iter().filter(|set| set.contaminated_rows > 0).map(|set| {
+            let share = format!("{:.1} %", set.contaminated_share * 100.0);
+            let [all, found, documents] = [set.rows, set.contaminated_rows, set.documents].map(show::count);
+            vec![printable(&set.name), all, found, share, documents]
+        }));
+        let none = report.benchmarks.len() + 1 - rows.len();
+        text += &format!("\n{}of {none} nothing was found\n", table(&rows));
     }
     if !s.rejects.is_empty() {
         text += "\nrejected (see rejects.jsonl)\n";

@@ -4,7 +4,7 @@ use super::LENGTH;
 use crate::cli::Quickstart;
 use crate::commands::{data, tokenizer};
 use anyhow::Result;
-use moeworks_data::{CargoRegistry, Corpus, Recipe, SUMMARY_NAME, Side, Source, Target};
+use moeworks_data::{CargoRegistry, Clean, Corpus, NearDuplicateOptions, Recipe, SUMMARY_NAME, Side, Source, Target};
 use std::path::Path;
 
 /// Text for a minute of training: a little more than small models see in one on two cores.
@@ -32,6 +32,8 @@ pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
         seed: flags.seed,
         max_bytes: Some((BYTES_PER_MINUTE * minutes).clamp(20e6, 2e9) as u64),
         sources: vec![source],
+        // Cargo has many versions of the same files; held-out ones must not have twins among those trained on.
+        clean: Clean { near_duplicates: Some(NearDuplicateOptions::default()), ..Clean::default() },
         ..Recipe::default()
     };
     if let Some(parent) = out.parent() {
