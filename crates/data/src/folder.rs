@@ -188,8 +188,8 @@ impl DataFolder {
         };
         Ok(dataset.into_iter().flat_map(|dataset| {
             (0..dataset.len()).map(move |number| {
-                let sample = dataset.get(number)?;
-                let fields = Fields { dataset: &dataset, number, sample: &sample };
+                let mut sample = dataset.get(number)?;
+                let mut fields = Fields { dataset: &dataset, number, sample: &mut sample };
                 let document = Document {
                     id: fields.id()?,
                     text: fields.text("text")?,
@@ -269,8 +269,8 @@ impl DataFolder {
     }
 
     pub(crate) fn document(&self, number: u64) -> Result<DocumentRecord, DataError> {
-        let sample = self.documents.get(number)?;
-        let fields = Fields { dataset: &self.documents, number, sample: &sample };
+        let mut sample = self.documents.get(number)?;
+        let mut fields = Fields { dataset: &self.documents, number, sample: &mut sample };
         let (start, tokens) = (fields.number("start")?, fields.number("tokens")?);
         Ok(DocumentRecord {
             id: fields.id()?,
@@ -304,19 +304,17 @@ fn check_file(folder: &Path, name: &str, bytes: u64, sha256: &str) -> Result<(),
 struct Fields<'a> {
     dataset: &'a Dataset,
     number: u64,
-    sample: &'a Sample,
+    sample: &'a mut Sample,
 }
 
 impl Fields<'_> {
-    fn text(&self, column: &str) -> Result<String, DataError> {
-        match self.sample.get(column) {
-            Some(Value::Str(text)) => Ok(text.clone()),
-            _ => Err(self.wrong(format!("no text in column {column:?}"))),
-        }
+    /// Can be had once.
+    fn text(&mut self, column: &str) -> Result<String, DataError> {
+        self.sample.take_text(column).ok_or_else(|| self.wrong(format!("no text in column {column:?}")))
     }
 
     /// `None` where the column is empty.
-    fn stated(&self, column: &str) -> Result<Option<String>, DataError> {
+    fn stated(&mut self, column: &str) -> Result<Option<String>, DataError> {
         self.text(column).map(|text| Some(text).filter(|text| !text.is_empty()))
     }
 
@@ -327,7 +325,7 @@ impl Fields<'_> {
         }
     }
 
-    fn id(&self) -> Result<DocumentId, DataError> {
+    fn id(&mut self) -> Result<DocumentId, DataError> {
         self.text("id")?.parse().map_err(|error| self.wrong(error))
     }
 

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod batches;
 mod build;
 mod card;
 mod clean;

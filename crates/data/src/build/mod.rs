@@ -9,6 +9,7 @@ mod marks;
 use crate::{
     Corpus, Counts, DataError, DataFolder, Encoder, Event, Prepared, Progress, Recipe, Stage, Summary,
     account::{SUMMARY_NAME, hash_file},
+    batches::batches,
     mds::replace_file,
     partial::{PartialFolder, settle, sibling},
 };
@@ -22,10 +23,6 @@ use std::{
     sync::mpsc::sync_channel,
     thread,
 };
-
-/// Text that is tokenised at once: enough for all threads, little enough to keep memory and latency small.
-const BATCH_BYTES: usize = 4 << 20;
-const BATCH_EVENTS: usize = 4096;
 
 /// Where to build.
 #[derive(Clone, Debug)]
@@ -112,7 +109,8 @@ fn tokenise(
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(2);
         scope.spawn(move || {
-            for batch in batches(corpus.events()) {
+            let bytes_of = |event: &Event| if let Event::Kept(document, ..) = event { document.text.len() } else { 0 };
+            for batch in batches(corpus.events(), bytes_of) {
                 let last = batch.is_err();
                 if sender.send(batch).is_err() || last {
                     return;
@@ -137,28 +135,6 @@ fn tokenise(
             }
         }
         Ok(assembly)
-    })
-}
-
-/// Groups events so that there is enough text for all threads.
-fn batches(
-    mut events: impl Iterator<Item = Result<Event, DataError>>,
-) -> impl Iterator<Item = Result<Vec<Event>, DataError>> {
-    std::iter::from_fn(move || {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while bytes < BATCH_BYTES && batch.len() < BATCH_EVENTS {
-            match events.next() {
-                None => break,
-                Some(Err(error)) => return Some(Err(error)),
-                Some(Ok(event)) => {
-                    if let Event::Kept(document, ..) = &event {
-                        bytes += document.text.len();
-                    }
-                    batch.push(event);
-                }
-            }
-        }
-        (!batch.is_empty()).then_some(Ok(batch))
     })
 }
 

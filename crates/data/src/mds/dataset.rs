@@ -74,6 +74,12 @@ impl Sample {
         if let Value::Str(text) = self.get(column)? { Some(text) } else { None }
     }
 
+    /// The text of a `str` column, of which an empty one is left.
+    pub fn take_text(&mut self, column: &str) -> Option<String> {
+        let at = self.columns.iter().position(|one| one.name == column)?;
+        if let Value::Str(text) = &mut self.values[at] { Some(std::mem::take(text)) } else { None }
+    }
+
     /// Column names and values, in the order of the index.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.columns.iter().map(|column| column.name.as_str()).zip(&self.values)

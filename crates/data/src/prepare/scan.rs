@@ -1,8 +1,9 @@
 //! Looking at every document of a recipe, as it would be measured while building.
 
-use super::{Prepared, screen, verdicts::batches};
+use super::{Prepared, screen};
 use crate::{
     Counts, DataError, Document, Progress, Recipe, Stage,
+    batches::batches,
     documents::Found,
     scan::{Scan, ScanSummary},
     signals::{Signals, measure},
@@ -28,7 +29,7 @@ pub fn scan(recipe: &Recipe, steps: &Path, out: &Path, progress: &dyn Progress) 
         Ok(Found::Reject(_)) => None,
         Err(error) => Some(Err(error)),
     });
-    for batch in batches(documents) {
+    for batch in batches(documents, |document| document.text.len()) {
         if progress.update(&counts).is_break() {
             return Err(DataError::interrupted());
         }

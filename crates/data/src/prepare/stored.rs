@@ -2,6 +2,7 @@
 
 use crate::{
     Counts, DataError, Progress, Source,
+    batches::batches,
     documents::{self, Document, Found, Reject},
     json_lines::{finish_lines, json_lines, write_json_line},
     mds::{Compression, Dataset, Encoding, ReaderOptions, Value, Writer, WriterOptions},
@@ -13,9 +14,6 @@ use std::{
     io::{BufReader, BufWriter},
     path::{Path, PathBuf},
 };
-
-/// Documents whose languages are detected at once.
-const BATCH: usize = 64;
 
 const TEXTS: &str = "texts";
 const REJECTS: &str = "rejects.jsonl";
@@ -41,12 +39,9 @@ pub(super) fn read(
     let mut texts = Writer::create(&folder.join(TEXTS), options)?;
     let path = folder.join(REJECTS);
     let mut rejects = BufWriter::new(File::create(&path).map_err(DataError::writing(&path))?);
-    let mut found = documents::open(source)?;
-    loop {
-        let batch: Vec<_> = found.by_ref().take(BATCH).collect::<Result<_, _>>()?;
-        if batch.is_empty() {
-            break;
-        }
+    let bytes_of = |found: &Found| if let Found::Document(document) = found { document.text.len() } else { 0 };
+    for batch in batches(documents::open(source)?, bytes_of) {
+        let batch = batch?;
         if progress.update(counts).is_break() {
             return Err(DataError::interrupted());
         }
@@ -99,15 +94,15 @@ impl Stored {
     }
 
     pub(crate) fn document(&self, number: u64) -> Result<Document, DataError> {
-        let sample = self.texts.get(number)?;
-        let text = |column| sample.text(column).unwrap_or_default().to_owned();
-        let stated = |column| Some(text(column)).filter(|text| !text.is_empty());
+        let mut sample = self.texts.get(number)?;
+        let mut text = |column| sample.take_text(column).unwrap_or_default();
+        let stated = |text: String| Some(text).filter(|text| !text.is_empty());
         Ok(Document {
             id: text("id").parse().map_err(|reason| self.texts.complain(number, reason))?,
             source: self.source.clone(),
             path: text("path"),
-            licence: stated("licence"),
-            language: stated("language"),
+            licence: stated(text("licence")),
+            language: stated(text("language")),
             text: text("text"),
         })
     }

@@ -1,7 +1,7 @@
 //! The documents that no step so far has dropped, in batches for all threads.
 
-use super::{Findings, verdicts::batches};
-use crate::{Corpus, Counts, DataError, Document, Event, Progress, Recipe};
+use super::Findings;
+use crate::{Corpus, Counts, DataError, Document, Event, Progress, Recipe, batches::batches};
 
 /// Calls `take` with batch after batch. The limit of the recipe does not count: what resembles a document that is left
 /// out by it resembles one all the same.
@@ -19,7 +19,7 @@ pub(super) fn each(
         Ok(_) => None,
         Err(error) => Some(Err(error)),
     });
-    for batch in batches(kept) {
+    for batch in batches(kept, |document| document.text.len()) {
         let batch = batch?;
         if progress.update(counts).is_break() {
             return Err(DataError::interrupted());

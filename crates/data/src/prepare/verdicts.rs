@@ -2,6 +2,7 @@
 
 use crate::{
     Counts, DataError, Document, Progress,
+    batches::batches,
     corpus::Reading,
     documents::Found,
     json_lines::{finish_lines, json_lines, write_json_line},
@@ -16,10 +17,6 @@ use std::{
 };
 
 const NAME: &str = "dropped.jsonl";
-
-/// Text that is looked at at once.
-const BATCH_BYTES: usize = 4 << 20;
-const BATCH_DOCUMENTS: usize = 4096;
 
 /// Why a document is dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +68,7 @@ pub(super) fn judge(
     let mut list = BufWriter::new(File::create(&path).map_err(DataError::writing(&path))?);
     let mut number = 0;
     let documents = reading.filter_map(document);
-    for batch in batches(documents) {
+    for batch in batches(documents, |document| document.text.len()) {
         let batch = batch?;
         if progress.update(counts).is_break() {
             return Err(DataError::interrupted());
@@ -95,24 +92,4 @@ fn document(found: Result<Found, DataError>) -> Option<Result<Document, DataErro
         Ok(Found::Reject(_)) => None,
         Err(error) => Some(Err(error)),
     }
-}
-
-/// Groups documents so that there is work for all threads.
-pub(super) fn batches<'a, T: AsRef<str>>(
-    mut items: impl Iterator<Item = Result<T, DataError>> + Send + 'a,
-) -> impl Iterator<Item = Result<Vec<T>, DataError>> + Send + 'a {
-    std::iter::from_fn(move || {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while bytes < BATCH_BYTES && batch.len() < BATCH_DOCUMENTS {
-            match items.next() {
-                None => break,
-                Some(Err(error)) => return Some(Err(error)),
-                Some(Ok(item)) => {
-                    bytes += item.as_ref().len();
-                    batch.push(item);
-                }
-            }
-        }
-        (!batch.is_empty()).then_some(Ok(batch))
-    })
 }
