@@ -66,6 +66,9 @@ pub struct RowFiles {
     /// Key or column of the text, a string; of Parquet also a field of a struct, as `struct.field`.
     #[serde(default = "RowFiles::default_text_key")]
     pub text_key: String,
+    /// Key or column of the document's own path or name, which is put behind the place of its row.
+    #[serde(default = "RowFiles::default_path_key")]
+    pub path_key: String,
     /// Key or column of the licence, or key of a `key=value` folder.
     #[serde(default = "RowFiles::default_licence_key")]
     pub licence_key: String,
@@ -116,6 +119,10 @@ impl RowFiles {
         "text".into()
     }
 
+    fn default_path_key() -> String {
+        "path".into()
+    }
+
     fn default_licence_key() -> String {
         "license".into()
     }
@@ -136,6 +143,7 @@ impl RowFiles {
             name: None,
             licence: None,
             text_key: Self::default_text_key(),
+            path_key: Self::default_path_key(),
             licence_key: Self::default_licence_key(),
             language_key: Self::default_language_key(),
             max_row_bytes: Self::default_max_row_bytes(),

@@ -114,7 +114,7 @@ const ROWS: &[u8] = b"\xef\xbb\xbf{\"text\": \"one\", \"license\": \"MIT\", \"la
     {\"text\": \"lone \\ud800\"}\n\
     {\"text\": \"two\", \"license\": [\"MIT\", \"BSD\"]}\r\n\
     {\"text\": \"far too long far too long far too long far too long far too long far too long far too long\"}\n\
-    {\"text\": \"three\"}";
+    {\"text\": \"three\", \"path\": \"x/y.md\"}";
 
 #[test]
 fn rows_are_read_and_bad_ones_are_named_by_their_number() {
@@ -135,7 +135,7 @@ fn rows_are_read_and_bad_ones_are_named_by_their_number() {
             [
                 ("one", "MIT", Some("en"), format!("{file}#1")),
                 ("two", "MIT, BSD", None, format!("{file}#10")),
-                ("three", "CC0-1.0", None, format!("{file}#12")),
+                ("three", "CC0-1.0", None, format!("{file}#12 x/y.md")),
             ]
         );
         let reasons: Vec<_> = rejects.iter().map(|r| (r.row.unwrap(), r.reason.name())).collect();

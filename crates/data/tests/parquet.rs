@@ -178,9 +178,10 @@ fn a_folder_as_spark_leaves_it() {
     let files: Vec<String> = documents.iter().map(|d| d.path.trim_end_matches("#1").to_owned()).collect();
     assert_eq!(stamps.into_iter().map(|stamp| stamp.path).collect::<Vec<_>>(), files);
 
-    let by_folder = RowFiles { licence_key: "language".into(), language_key: "license".into(), ..source(&root) };
+    let by_folder = RowFiles { licence_key: "language".into(), path_key: "license".into(), ..source(&root) };
     let (documents, _) = read_parquet(by_folder).unwrap();
     assert_eq!(documents[2].licence.as_deref(), Some("en"));
+    assert_eq!(documents[2].path, "language=en/part-00000-a.snappy.parquet#1 MIT");
 
     fs::remove_dir_all(&root).unwrap();
     plant(&root, &[("_SUCCESS", b"")]);

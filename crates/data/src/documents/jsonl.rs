@@ -139,6 +139,7 @@ fn fields(options: &RowFiles, row: &[u8]) -> Result<Fields, Reason> {
         _ => None,
     };
     Ok(Fields {
+        path: take(&options.path_key),
         licence: take(&options.licence_key).or_else(|| options.licence.clone()),
         language: take(&options.language_key),
         text,

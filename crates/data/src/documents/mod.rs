@@ -37,7 +37,8 @@ pub struct Document {
     pub text: String,
     /// Name of the source in the recipe.
     pub source: String,
-    /// Where in the source it was found, with forward slashes; rows of a file as `file#row`.
+    /// Where in the source it was found, with forward slashes; rows of a file as `file#row`, and behind it
+    /// the path that the row itself states, if any.
     pub path: String,
     /// Licence, where one is stated: an SPDX expression as a rule.
     pub licence: Option<String>,

@@ -49,6 +49,7 @@ pub(super) struct Place {
 /// What a row says.
 pub(super) struct Fields {
     pub(super) text: String,
+    pub(super) path: Option<String>,
     pub(super) licence: Option<String>,
     pub(super) language: Option<String>,
 }
@@ -59,17 +60,21 @@ impl Place {
     }
 
     pub(super) fn found(&self, fields: Result<Fields, Reason>) -> Found {
-        let Fields { text, licence, language } = match fields {
+        let Fields { text, path: own, licence, language } = match fields {
             Ok(fields) => fields,
             Err(reason) => return self.reject(reason),
         };
         if text.trim().is_empty() {
             return self.reject(Reason::Empty);
         }
-        let path = match self.row {
-            Some(row) => format!("{}#{row}", self.path),
-            None => self.path.to_string(),
-        };
+        let mut path = self.path.to_string();
+        if let Some(row) = self.row {
+            path += &format!("#{row}");
+        }
+        // A longer one is no path.
+        if let Some(own) = own.filter(|own| own.len() <= 1024) {
+            path += &format!(" {own}");
+        }
         let source = self.source.to_string();
         Found::Document(Document { id: DocumentId::of(&text), text, source, path, licence, language })
     }

@@ -1,4 +1,4 @@
-//! Parquet files: the columns of text, licence and language, of which a page each is in memory.
+//! Parquet files: the columns of text, path, licence and language, of which a page each is in memory.
 
 mod column;
 mod values;
@@ -47,6 +47,7 @@ pub(super) fn list(source: &str, parquet: &RowFiles, root: &Root) -> Result<Step
 struct Row {
     place: Place,
     text: Option<Bytes>,
+    path: Value,
     licence: Value,
     language: Value,
     options: Arc<RowFiles>,
@@ -76,6 +77,7 @@ impl Row {
             std::str::from_utf8(text).map_err(|error| Reason::InvalidUtf8 { offset: error.valid_up_to() as u64 })?;
         Ok(Fields {
             text: text.strip_prefix('\u{feff}').unwrap_or(text).to_owned(),
+            path: self.path.text(),
             licence: self.licence.text().or_else(|| self.options.licence.clone()),
             language: self.language.text(),
         })
@@ -109,6 +111,7 @@ struct Rows {
     options: Arc<RowFiles>,
     place: Place,
     text: usize,
+    path: Origin,
     licence: Origin,
     language: Origin,
     /// The row group that is read after the current one.
@@ -133,12 +136,13 @@ impl Rows {
             let names: Vec<_> = columns.iter().take(8).map(|column| column.path().string()).collect();
             Reason::NoText { detail: format!("no column {:?} among {}", options.text_key, names.join(", ")) }
         })?;
-        // Of no use for a licence or language: numbers, lists.
+        // Of no use for a path, licence or language: numbers, lists.
         let origin = |key: &str| match leaf(&metadata, key) {
             Ok(Some(leaf)) => Origin::Leaf(leaf),
             _ => Origin::Same(partition(&place.path, key).map(Into::into)),
         };
         Ok(Self {
+            path: origin(&options.path_key),
             licence: origin(&options.licence_key),
             language: origin(&options.language_key),
             file: Arc::new(file),
@@ -171,17 +175,19 @@ impl Rows {
                     *group = Some(Group {
                         left: metadata.num_rows() as u64,
                         text: Column::open(&self.file, metadata, self.text)?,
+                        path: open(&self.path)?,
                         licence: open(&self.licence)?,
                         language: open(&self.language)?,
                     });
                     continue;
                 }
             };
-            let (text, licence, language) = (group.text.next()?, group.licence.next()?, group.language.next()?);
+            let (text, path) = (group.text.next()?, group.path.next()?);
+            let (licence, language) = (group.licence.next()?, group.language.next()?);
             group.left -= 1;
             self.rows += 1;
             let place = Place { row: Some(self.rows), ..self.place.clone() };
-            return Ok(Some(Row { place, text, licence, language, options: self.options.clone() }));
+            return Ok(Some(Row { place, text, path, licence, language, options: self.options.clone() }));
         }
     }
 }
@@ -209,6 +215,7 @@ struct Group {
     /// Rows that are not read yet.
     left: u64,
     text: Column,
+    path: Cells,
     licence: Cells,
     language: Cells,
 }
