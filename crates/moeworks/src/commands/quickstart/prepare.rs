@@ -4,7 +4,7 @@ use super::LENGTH;
 use crate::cli::Quickstart;
 use crate::commands::{data, tokenizer};
 use anyhow::Result;
-use moeworks_data::{CargoRegistry, Clean, Corpus, NearDuplicateOptions, Recipe, SUMMARY_NAME, Side, Source, Target};
+use moeworks_data::{CargoRegistry, Corpus, Recipe, SUMMARY_NAME, Side, Source, Target};
 use std::path::Path;
 
 /// Text for a minute of training: a little more than small models see in one on two cores.
@@ -14,6 +14,14 @@ const TOKENIZER_BYTES: u64 = 6_000_000;
 
 /// Shares of the documents to hold out: the first by which there is one.
 const HELD_OUT: [f64; 5] = [0.05, 0.1, 0.2, 0.4, 0.6];
+/// Cargo has many versions of the same files, and held-out ones must not have twins among those trained on; what gets
+/// shorter by more than this was written by programs, not people.
+const CLEAN: &str = r#"
+near_duplicates = {}
+[[filter]]
+signal = "compression_ratio"
+max = 8
+"#;
 /// Larger files of cargo's sources are left out: they are tables that programs wrote.
 const FILE_BYTES: u64 = 64 << 10;
 
@@ -32,8 +40,7 @@ pub fn data(flags: &Quickstart, out: &Path, quiet: bool) -> Result<()> {
         seed: flags.seed,
         max_bytes: Some((BYTES_PER_MINUTE * minutes).clamp(20e6, 2e9) as u64),
         sources: vec![source],
-        // Cargo has many versions of the same files; held-out ones must not have twins among those trained on.
-        clean: Clean { near_duplicates: Some(NearDuplicateOptions::default()), ..Clean::default() },
+        clean: toml::from_str(CLEAN)?,
         ..Recipe::default()
     };
     if let Some(parent) = out.parent() {
