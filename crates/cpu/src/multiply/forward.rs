@@ -114,10 +114,8 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
         let skip = place.columns.start % PANEL;
         let panels = (skip + place.columns.len()).div_ceil(PANEL);
         let (c, mut step) = (scratch.c(), panels * PANEL);
-        if tiles {
-            // Rows of tiles a power of two apart would share too few cache sets.
-            step += PANEL;
-        }
+        // Rows a power of two apart would share too few cache sets.
+        step += PANEL;
         let mut fresh = true;
         // SAFETY: scratch holds a block of results and a panel more; the caller keeps the place inside the operands.
         unsafe {
@@ -151,7 +149,7 @@ unsafe fn on_vectors<S: Simd>(
     mut fresh: bool,
 ) {
     let (rows, first) = (place.rows.len(), place.columns.start / PANEL);
-    let (c, step, bf16) = (scratch.c(), panels * PANEL, w.dtype == DType::Bf16);
+    let (c, step, bf16) = (scratch.c(), (panels + 1) * PANEL, w.dtype == DType::Bf16);
     // SAFETY: scratch holds ROWS x DEPTH and DEPTH x 2 PANEL operands; the rest is the caller's.
     unsafe {
         for k in (0..w.depth).step_by(DEPTH) {
