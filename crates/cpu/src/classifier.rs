@@ -1,6 +1,7 @@
-//! Logits and cross-entropy in two passes over the vocabulary, neither of which keeps logits: the first reduces each
-//! block of them to maxima and sums while it is in the cache, the second computes them again, a range of the vocabulary
-//! at a time, as gradients. All rows pass each range at once, so every weight's gradient is written once.
+//! Logits and cross-entropy in two passes over the vocabulary: the first reduces each block of logits to maxima and sums
+//! while it is in the cache, the second makes gradients of them. Few logits in f32 are kept from the one to the other;
+//! otherwise the second pass computes them again, a range of the vocabulary at a time. All rows pass each range at once,
+//! so every weight's gradient is written once.
 
 use crate::Cpu;
 use crate::epilogue::{Addend, Epilogue, Store, Target};
@@ -9,13 +10,15 @@ use crate::narrow;
 use crate::packed::{self, Packed};
 use crate::scratch::PANEL;
 use crate::shared::Shared;
-use crate::simd::Simd;
+use crate::simd::{self, Kernel, Simd};
 use crate::source::{Data, Rows};
 use moeworks_ops::{ClassifierGradient, DType, Matrix, MatrixShape, Tensor};
 use std::ops::Range;
 
 /// Bytes of the logits' gradients that are held at once.
 const HELD: usize = 32 << 20;
+/// Below this width logits are computed again in less time than memory takes to keep them.
+const NARROW: usize = 128;
 /// Rows of one task that brings parts together.
 const ROWS: usize = 64;
 /// Ids whose maximum and sum are one part: blocks are whole parts, so that the order of a sum does not depend on them.
@@ -45,9 +48,22 @@ pub(crate) fn classifier(
     let (target_logits, rest) = rest.split_at_mut(rows);
     let (most, rest) = rest.split_at_mut(rows * parts);
     let (sums, best) = rest.split_at_mut(rows * parts);
+    let size = w.shape.dtype.size();
+    let kept = gradient.is_some() && !rounded && d >= NARROW && rows * v * size <= cpu.kept_logits;
+    let most_at_once = (HELD / (rows.max(1) * size) / 512 * 512).clamp(512, 4096);
+    let range = if kept { v } else { v.div_ceil(v.div_ceil(most_at_once)).next_multiple_of(PART).min(v) };
+    let whole = MatrixShape { outputs: range, ..w.shape };
+    // Whole vectors are read of the last row, too.
+    let held = if gradient.is_some() { rows * range + PANEL } else { 0 };
+    let (turned, dlogits) = cpu.arranged.split(packed::transposed_bytes(&whole), held * size);
+    let dlogits = match rounded {
+        true => Target::Bf16(Shared::new(bytemuck::cast_slice_mut(dlogits))),
+        false => Target::F32(Shared::new(bytemuck::cast_slice_mut(dlogits))),
+    };
     let reduce = Reduce {
         targets,
         parts,
+        keep: kept.then_some((dlogits, v)),
         target_logits: Shared::new(target_logits),
         most: Shared::new(most),
         sums: Shared::new(sums),
@@ -81,16 +97,6 @@ pub(crate) fn classifier(
     assert_eq!((gradient.dx_td.len(), gradient.dw_vd.len()), (rows * d, v * d));
     let dw = Target::write(&mut access, &gradient.dw_vd);
     let dx = Target::write(&mut access, &gradient.dx_td);
-    let size = w.shape.dtype.size();
-    let most_at_once = (HELD / (rows * size) / 512 * 512).clamp(512, 4096);
-    let range = v.div_ceil(v.div_ceil(most_at_once)).next_multiple_of(PART);
-    let whole = MatrixShape { outputs: range.min(v), ..w.shape };
-    let held = (rows * range).next_multiple_of(PANEL);
-    let (turned, dlogits) = cpu.arranged.split(packed::transposed_bytes(&whole), held * size);
-    let dlogits = match rounded {
-        true => Target::Bf16(Shared::new(bytemuck::cast_slice_mut(dlogits))),
-        false => Target::F32(Shared::new(bytemuck::cast_slice_mut(dlogits))),
-    };
     // Sums over ranges are kept in f32 even where dx is not.
     let sum = match dx {
         Target::F32(_) => dx,
@@ -101,7 +107,14 @@ pub(crate) fn classifier(
         let part = matrix.outputs(first, &shape);
         let n = shape.outputs;
         let spread = Spread { targets, lse, scale: gradient.scale as f32, first, width: n, to: dlogits };
-        forward(&mut cpu.pool, isa, &[(x, part)], Groups::One(rows), n, PANEL, &spread);
+        match dlogits {
+            Target::F32(logits) if kept => cpu.pool.run(rows.div_ceil(ROWS), &|task, _| {
+                let rows = task * ROWS..((task + 1) * ROWS).min(rows);
+                // SAFETY: every task has its own rows, of which all logits are there.
+                unsafe { simd::run(isa.vector(), Kept { spread: &spread, logits: logits.at(rows.start * n), rows }) }
+            }),
+            _ => forward(&mut cpu.pool, isa, &[(x, part)], Groups::One(rows), n, PANEL, &spread),
+        }
         // SAFETY: the product before has written all of them, and nothing writes them until the next range.
         let dlogits = Rows::plain(unsafe { dlogits.as_data(rows * n) }, n);
         let turned = packed::transpose(&mut cpu.pool, isa, &shape, part, 0, turned);
@@ -126,6 +139,8 @@ struct Reduce<'a> {
     target_logits: Shared<f32>,
     most: Shared<f32>,
     sums: Shared<f32>,
+    /// Where logits are kept, in rows of so many.
+    keep: Option<(Target, usize)>,
     /// Places are small enough for f32 to hold.
     best: Option<Shared<f32>>,
 }
@@ -165,6 +180,12 @@ impl Epilogue for Reduce<'_> {
                     && columns.contains(&target)
                 {
                     *self.target_logits.at(t) = *row.add(target - columns.start);
+                }
+                if let Some((to, width)) = self.keep {
+                    for c in (columns.start..columns.end).step_by(S::LANES) {
+                        let n = (columns.end - c).min(S::LANES);
+                        to.store::<S>(t * width + c, S::load(row.add(c - columns.start)), n);
+                    }
                 }
                 for start in columns.clone().step_by(PART) {
                     let (from, n) = (row.add(start - columns.start), (columns.end - start).min(PART));
@@ -216,15 +237,37 @@ impl Epilogue for Spread<'_> {
                 let target = usize::try_from(self.targets[t]).ok();
                 let scale = S::splat(if target.is_some() { self.scale } else { 0.0 });
                 let lse = S::splat(self.lse[t]);
+                // Before the others: gradients may take the places of logits.
+                let target = target.and_then(|id| id.checked_sub(self.first)).filter(|c| columns.contains(c));
+                let target = target.map(|c| (c, *row.add(c - columns.start)));
                 for c in (columns.start..columns.end).step_by(S::LANES) {
                     let p = S::exp(S::sub(S::load(row.add(c - columns.start)), lse));
                     self.to.store::<S>(to + c, S::mul(scale, p), (columns.end - c).min(S::LANES));
                 }
-                if let Some(c) = target.and_then(|id| id.checked_sub(self.first)).filter(|c| columns.contains(c)) {
-                    let p = (*row.add(c - columns.start) - self.lse[t]).exp();
+                if let Some((c, logit)) = target {
+                    let p = (logit - self.lse[t]).exp();
                     self.to.store::<S>(to + c, S::splat(self.scale * (p - 1.0)), 1);
                 }
             }
         }
+    }
+}
+
+/// Turns rows of kept logits into their gradients, in place.
+struct Kept<'a> {
+    spread: &'a Spread<'a>,
+    rows: Range<usize>,
+    /// The first row's.
+    logits: *const f32,
+}
+
+impl Kernel for Kept<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let width = self.spread.width;
+        // SAFETY: the caller's; each vector is read before its gradients are written.
+        unsafe { self.spread.take::<S>(0, self.rows, 0..width, self.logits, width) }
     }
 }

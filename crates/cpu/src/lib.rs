@@ -48,7 +48,12 @@ pub struct Cpu {
     sums: Floats,
     /// Operands that one op arranges for its products: a transposed weight, say.
     arranged: Bytes,
+    /// Most bytes of logits that wait for their gradients.
+    kept_logits: usize,
 }
+
+/// Logits in f32 of at most so many bytes are kept for their gradients; of more, they are computed again.
+const KEPT_LOGITS: usize = 128 << 20;
 
 /// Floats that grow to the largest need: the first step of a kind allocates, no later one does.
 #[derive(Default)]
@@ -87,7 +92,15 @@ impl Cpu {
     /// The CPU with so many threads, on a path.
     pub fn new(threads: usize, isa: Isa) -> Self {
         let (partial, sums, arranged) = (Floats::default(), Floats::default(), Bytes::default());
-        Cpu { memory: Memory::default(), pool: Pool::new(threads), isa, partial, sums, arranged }
+        let memory = Memory::default();
+        Cpu { memory, pool: Pool::new(threads), isa, partial, sums, arranged, kept_logits: KEPT_LOGITS }
+    }
+
+    /// Sets how many bytes of logits in f32 a classifier keeps for their gradients, 128 MiB unless said; it computes more
+    /// of them twice.
+    #[must_use]
+    pub fn keeping_logits(self, bytes: usize) -> Self {
+        Cpu { kept_logits: bytes, ..self }
     }
 
     /// The CPU with all of the machine's threads, on its best path or the one that the environment forces.

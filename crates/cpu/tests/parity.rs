@@ -23,6 +23,10 @@ fn parity(path: &str) {
         for case in table().into_iter().chain((0..shapes()).map(random)) {
             let mut cpu = Cpu::new(2, isa);
             failures.extend(check_parity(case.as_ref(), &mut cpu, precision, tolerance));
+            if case.name().starts_with("classifier") {
+                let mut cpu = Cpu::new(2, isa).keeping_logits(0);
+                failures.extend(check_parity(case.as_ref(), &mut cpu, precision, tolerance));
+            }
         }
     }
     let lines: Vec<String> = failures.iter().map(|f| f.to_string()).collect();

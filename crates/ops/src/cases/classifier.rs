@@ -4,13 +4,14 @@ use super::{Array, Case, Dice, Outcome, Stage};
 use crate::ops::{ClassifierGradient, MatrixKind};
 
 pub(super) fn cases(all: &mut Vec<Box<dyn Case>>) {
-    for (tokens, vocabulary, width) in [(1, 10, 8), (5, 130, 33), (70, 384, 40), (200, 1000, 16), (9, 5000, 16)] {
+    let sizes = [(1, 10, 8), (5, 130, 33), (70, 384, 40), (200, 1000, 16), (9, 5000, 16), (70, 1003, 130)];
+    for (tokens, vocabulary, width) in sizes {
         all.push(Box::new(Classifier { tokens, vocabulary, width }));
     }
 }
 
 pub(super) fn random(dice: &mut Dice) -> Box<dyn Case> {
-    Box::new(Classifier { tokens: dice.size(120), vocabulary: dice.width(900), width: dice.width(100) })
+    Box::new(Classifier { tokens: dice.size(120), vocabulary: dice.width(900), width: dice.width(200) })
 }
 
 struct Classifier {
