@@ -18,8 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 
 import environment
+
+# Of PyTorch's copy of every batch; workers inherit it.
+warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
 ROOT = environment.ROOT
 NEEDS = ["mosaicml-streaming==0.13.0", "torch", "numpy"]
