@@ -53,8 +53,7 @@ pub(crate) fn classifier(
     let most_at_once = (HELD / (rows.max(1) * size) / 512 * 512).clamp(512, 4096);
     let range = if kept { v } else { v.div_ceil(v.div_ceil(most_at_once)).next_multiple_of(PART).min(v) };
     let whole = MatrixShape { outputs: range, ..w.shape };
-    // Whole vectors are read of the last row, too.
-    let held = if gradient.is_some() { rows * range + PANEL } else { 0 };
+    let held = if gradient.is_some() { (rows * range).next_multiple_of(PANEL) } else { 0 };
     let (turned, dlogits) = cpu.arranged.split(packed::transposed_bytes(&whole), held * size);
     let dlogits = match rounded {
         true => Target::Bf16(Shared::new(bytemuck::cast_slice_mut(dlogits))),
@@ -241,8 +240,10 @@ impl Epilogue for Spread<'_> {
                 let target = target.and_then(|id| id.checked_sub(self.first)).filter(|c| columns.contains(c));
                 let target = target.map(|c| (c, *row.add(c - columns.start)));
                 for c in (columns.start..columns.end).step_by(S::LANES) {
-                    let p = S::exp(S::sub(S::load(row.add(c - columns.start)), lse));
-                    self.to.store::<S>(to + c, S::mul(scale, p), (columns.end - c).min(S::LANES));
+                    // Kept logits of the next row may be another thread's already.
+                    let n = (columns.end - c).min(S::LANES);
+                    let p = S::exp(S::sub(S::load_n(row.add(c - columns.start), n), lse));
+                    self.to.store::<S>(to + c, S::mul(scale, p), n);
                 }
                 if let Some((c, logit)) = target {
                     let p = (logit - self.lse[t]).exp();
