@@ -51,9 +51,13 @@ pub(crate) fn classifier(
     let size = w.shape.dtype.size();
     let kept = gradient.is_some() && !rounded && d >= NARROW && rows * v * size <= cpu.kept_logits;
     let most_at_once = (HELD / (rows.max(1) * size) / 512 * 512).clamp(512, 4096);
-    let range = if kept { v } else { v.div_ceil(v.div_ceil(most_at_once)).next_multiple_of(PART).min(v) };
+    let range = match gradient {
+        None => 0,
+        Some(_) if kept => v,
+        Some(_) => v.div_ceil(v.div_ceil(most_at_once)).next_multiple_of(PART).min(v),
+    };
     let whole = MatrixShape { outputs: range, ..w.shape };
-    let held = if gradient.is_some() { (rows * range).next_multiple_of(PANEL) } else { 0 };
+    let held = (rows * range).next_multiple_of(PANEL);
     let (turned, dlogits) = cpu.arranged.split(packed::transposed_bytes(&whole), held * size);
     let dlogits = match rounded {
         true => Target::Bf16(Shared::new(bytemuck::cast_slice_mut(dlogits))),

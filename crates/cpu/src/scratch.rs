@@ -36,7 +36,7 @@ impl Scratch {
         Scratch {
             a: block(((ROWS + 4) * DEPTH).max((TILE_ROWS + 2 * PANEL) * TILE_PASS / 2)),
             b: block((DEPTH * COLUMNS).max(TILE_COLUMNS * TILE_PASS / 2)),
-            c: block((ROWS * (COLUMNS + PANEL)).max((TILE_ROWS + 2 * PANEL) * (TILE_COLUMNS + 2 * PANEL))),
+            c: block((ROWS * (COLUMNS + 2 * PANEL)).max((TILE_ROWS + 2 * PANEL) * (TILE_COLUMNS + 2 * PANEL))),
             attention: None,
         }
     }

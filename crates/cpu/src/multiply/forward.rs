@@ -113,9 +113,8 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
         // A block may start inside a panel: its first columns are then computed for nothing.
         let skip = place.columns.start % PANEL;
         let panels = (skip + place.columns.len()).div_ceil(PANEL);
-        let (c, mut step) = (scratch.c(), panels * PANEL);
         // Rows a power of two apart would share too few cache sets.
-        step += PANEL;
+        let (c, step) = (scratch.c(), (panels + 1) * PANEL);
         let mut fresh = true;
         // SAFETY: scratch holds a block of results and a panel more; the caller keeps the place inside the operands.
         unsafe {
@@ -127,7 +126,7 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
                     continue;
                 }
                 debug_assert!(!tiles);
-                on_vectors::<S>(x, w, &place, panels, scratch, fresh);
+                on_vectors::<S>(x, w, &place, panels, scratch, step, fresh);
                 fresh = false;
             }
             epilogue.take::<S>(place.expert, place.rows, place.columns, c.add(skip), step);
@@ -146,10 +145,11 @@ unsafe fn on_vectors<S: Simd>(
     place: &Place,
     panels: usize,
     scratch: &mut Scratch,
+    step: usize,
     mut fresh: bool,
 ) {
     let (rows, first) = (place.rows.len(), place.columns.start / PANEL);
-    let (c, step, bf16) = (scratch.c(), (panels + 1) * PANEL, w.dtype == DType::Bf16);
+    let (c, bf16) = (scratch.c(), w.dtype == DType::Bf16);
     // SAFETY: scratch holds ROWS x DEPTH and DEPTH x 2 PANEL operands; the rest is the caller's.
     unsafe {
         for k in (0..w.depth).step_by(DEPTH) {

@@ -82,12 +82,9 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let panels = self.place.columns.len().div_ceil(PANEL);
-        let (c, mut step) = (self.scratch.c(), panels * PANEL);
-        let mut most = DEPTH;
-        if self.tiles {
-            // Rows of tiles a power of two apart would share too few cache sets.
-            (step, most) = (step + PANEL, TILE_PASS);
-        }
+        // Rows a power of two apart would share too few cache sets.
+        let (c, step) = (self.scratch.c(), (panels + 1) * PANEL);
+        let most = if self.tiles { TILE_PASS } else { DEPTH };
         // SAFETY: scratch holds the blocks; operands are inside their tensors by the caller.
         unsafe {
             // Passes as even as tiles allow: a short one costs as many results as a long one.
