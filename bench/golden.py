@@ -17,7 +17,7 @@ import tempfile
 import numpy
 from safetensors.numpy import load_file
 
-PATHS = ["portable", "avx2", "avx512", "avx512-bf16", "amx", "amx-emulated"]
+PATHS = ["portable", "avx2", "avx512", "avx512-bf16", "avx512-dots", "amx", "amx-emulated"]
 
 
 def run(program, command, model, ids, out, path):

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Environment variable that forces a path: `portable`, `avx2`, `avx512`, `avx512-bf16`, `amx` or `amx-emulated`.
+/// Environment variable that forces a path: `portable`, `avx2`, `avx512`, `avx512-bf16`, `avx512-dots`, `amx` or `amx-emulated`.
 pub const FORCE: &str = "MOEWORKS_ISA";
 
 /// The vectors that kernels are compiled for. A value other than `Portable` is only made where the processor has the
@@ -22,19 +22,24 @@ pub enum Vector {
     Avx512Bf16,
 }
 
-/// The path that matrices take: vectors, and tiles for bf16 where there are any.
+/// The path that matrices take: vectors, and how bf16 multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa {
     vector: Vector,
-    tiles: Tiles,
+    bf16: Bf16,
 }
 
+/// How matrices in bf16 multiply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tiles {
-    None,
-    Native,
+enum Bf16 {
+    /// Widened to f32.
+    Widened,
+    /// As pairs, by dot products of vectors.
+    Dots,
+    /// As pairs, on tiles.
+    Tiles,
     /// Every tile instruction traps and is carried out in software: for tests.
-    Emulated,
+    EmulatedTiles,
 }
 
 /// A path that was asked for and cannot run here.
@@ -42,7 +47,8 @@ enum Tiles {
 pub enum IsaError {
     /// Not a path.
     #[error(
-        "{FORCE}={asked:?} is not an instruction set; choose portable, avx2, avx512, avx512-bf16, amx or amx-emulated"
+        "{FORCE}={asked:?} is not an instruction set; choose portable, avx2, avx512, avx512-bf16, avx512-dots, amx or \
+         amx-emulated"
     )]
     Unknown {
         /// The value.
@@ -84,6 +90,15 @@ pub fn vectors() -> Vec<Vector> {
     all
 }
 
+/// Whether dot products of bf16 pairs come as fast as multiply-adds of f32, so that they do twice the work: on AMD's
+/// processors since Zen 4. Intel's take twice as long or longer, and multiply bf16 on tiles.
+#[cfg(target_arch = "x86_64")]
+fn has_fast_dots() -> bool {
+    let leaf = std::arch::x86_64::__cpuid(0);
+    let vendor = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes);
+    vendor.as_flattened() == b"AuthenticAMD"
+}
+
 impl Isa {
     /// The best path of this machine, or the one the environment forces.
     pub fn from_environment() -> Result<Self, IsaError> {
@@ -96,8 +111,13 @@ impl Isa {
     /// The best path of this machine. Where the system refuses tiles, the next best.
     pub fn best() -> Self {
         let vector = *vectors().last().expect("there is always a portable path");
-        let tiles = if Self::has_amx() { Tiles::Native } else { Tiles::None };
-        Isa { vector, tiles }
+        let bf16 = match vector {
+            _ if Self::has_amx() => Bf16::Tiles,
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx512Bf16 if has_fast_dots() => Bf16::Dots,
+            _ => Bf16::Widened,
+        };
+        Isa { vector, bf16 }
     }
 
     /// A path by name.
@@ -110,17 +130,19 @@ impl Isa {
         let avx512 = || vector("avx512", "AVX-512 (F, BW, DQ, VL)");
         // Tiles come with BF16 on every processor that has them, but nothing says that they must.
         let widest = || vector("avx512bf16", "").or_else(|_| avx512());
+        let with_bf16 = || vector("avx512bf16", "AVX-512 with BF16");
         Ok(match name {
-            "portable" => Isa { vector: Vector::Portable, tiles: Tiles::None },
-            "avx2" => Isa { vector: vector("avx2", "AVX2 and FMA")?, tiles: Tiles::None },
-            "avx512" => Isa { vector: avx512()?, tiles: Tiles::None },
-            "avx512-bf16" => Isa { vector: vector("avx512bf16", "AVX-512 with BF16")?, tiles: Tiles::None },
-            "amx" if Self::has_amx() => Isa { vector: widest()?, tiles: Tiles::Native },
+            "portable" => Isa { vector: Vector::Portable, bf16: Bf16::Widened },
+            "avx2" => Isa { vector: vector("avx2", "AVX2 and FMA")?, bf16: Bf16::Widened },
+            "avx512" => Isa { vector: avx512()?, bf16: Bf16::Widened },
+            "avx512-bf16" => Isa { vector: with_bf16()?, bf16: Bf16::Widened },
+            "avx512-dots" => Isa { vector: with_bf16()?, bf16: Bf16::Dots },
+            "amx" if Self::has_amx() => Isa { vector: widest()?, bf16: Bf16::Tiles },
             "amx" => return Err(missing("AMX tiles and bf16, and the system's permission to use them")),
             "amx-emulated" => {
                 let vector = widest()?;
                 Self::emulate().map_err(|e| missing(&e))?;
-                Isa { vector, tiles: Tiles::Emulated }
+                Isa { vector, bf16: Bf16::EmulatedTiles }
             }
             _ => return Err(IsaError::Unknown { asked: name.into() }),
         })
@@ -130,7 +152,7 @@ impl Isa {
     /// native ones where there are none, so that tests reach that code everywhere.
     pub fn all() -> Vec<(&'static str, Isa)> {
         let tiles = if Self::has_amx() { "amx" } else { "amx-emulated" };
-        ["portable", "avx2", "avx512", "avx512-bf16", tiles]
+        ["portable", "avx2", "avx512", "avx512-bf16", "avx512-dots", tiles]
             .into_iter()
             .filter_map(|n| Some((n, Self::forced(n).ok()?)))
             .collect()
@@ -141,9 +163,14 @@ impl Isa {
         self.vector
     }
 
+    /// Whether matrices in bf16 multiply as they are, on tiles or by dot products, and not widened to f32.
+    pub fn multiplies_bf16(self) -> bool {
+        self.bf16 != Bf16::Widened
+    }
+
     /// Whether bf16 matrices multiply on tiles.
     pub fn has_tiles(self) -> bool {
-        self.tiles != Tiles::None
+        matches!(self.bf16, Bf16::Tiles | Bf16::EmulatedTiles)
     }
 
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -176,10 +203,11 @@ impl fmt::Display for Isa {
             #[cfg(target_arch = "x86_64")]
             Vector::Avx512Bf16 => "AVX-512 + BF16",
         })?;
-        f.write_str(match self.tiles {
-            Tiles::None => "",
-            Tiles::Native => " + AMX bf16",
-            Tiles::Emulated => " + AMX bf16 emulated (slow, for tests)",
+        f.write_str(match self.bf16 {
+            Bf16::Widened => "",
+            Bf16::Dots => " dot products",
+            Bf16::Tiles => " + AMX bf16",
+            Bf16::EmulatedTiles => " + AMX bf16 emulated (slow, for tests)",
         })
     }
 }
@@ -190,7 +218,7 @@ mod tests {
 
     #[test]
     fn unknown_and_missing_paths_are_errors_with_the_choices() {
-        assert!(Isa::forced("sse9").unwrap_err().to_string().contains("avx512-bf16, amx or amx-emulated"));
+        assert!(Isa::forced("sse9").unwrap_err().to_string().contains("avx512-dots, amx or amx-emulated"));
         assert_eq!(Isa::forced("portable").unwrap().to_string(), "portable");
         if !Isa::has_amx() {
             assert!(Isa::forced("amx").unwrap_err().to_string().contains("this machine lacks"));

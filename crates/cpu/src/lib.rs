@@ -130,8 +130,8 @@ impl Ops for Cpu {
         format!("CPU, {} threads, {}", self.threads(), self.isa)
     }
     fn preferred_precision(&self) -> Precision {
-        // Without tiles bf16 is widened for every product: it saves memory, not time.
-        if self.isa.has_tiles() { Precision::BF16 } else { Precision::F32 }
+        // Where bf16 is widened for every product it saves memory, not time.
+        if self.isa.multiplies_bf16() { Precision::BF16 } else { Precision::F32 }
     }
     fn reserve(&mut self) -> Region {
         self.memory.reserve()

@@ -49,6 +49,11 @@ fn avx512() {
 }
 
 #[test]
+fn avx512_dots() {
+    parity("avx512-dots");
+}
+
+#[test]
 fn avx512_bf16() {
     parity("avx512-bf16");
 }

@@ -1,14 +1,11 @@
 //! Causal attention in training: blocks of queries against blocks of keys, softmax kept up as keys pass by, no T x T
-//! matrix (flash attention, arXiv 2205.14135). bf16 goes on tiles where there are any, all else on vectors.
+//! matrix (flash attention, arXiv 2205.14135). bf16 multiplies in pairs where the path does so, all else in f32.
 
 mod backward;
 mod forward;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod operands;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod tile_backward;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod tile_forward;
+mod pair_backward;
+mod pair_forward;
 
 pub(crate) use forward::Blocks;
 
@@ -67,9 +64,8 @@ pub(crate) fn attention(
     assert_eq!(qkv_tn.len(), rows * heads.row());
     assert_eq!((out_tn.len(), lse_th.len()), (rows * heads.query * heads.width, rows * heads.query));
     let qkv = Rows::plain(qkv, heads.row());
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if isa.has_tiles() && qkv_tn.dtype == DType::Bf16 {
-        return tile_forward::run(&mut cpu.pool, isa, heads, qkv, first, out, lse, &mut cpu.arranged);
+    if isa.multiplies_bf16() && qkv_tn.dtype == DType::Bf16 {
+        return pair_forward::run(&mut cpu.pool, isa, heads, qkv, first, out, lse, &mut cpu.arranged);
     }
     forward::run(&mut cpu.pool, isa, heads, qkv, first, out, lse);
 }
@@ -98,9 +94,8 @@ pub(crate) fn attention_backward(
         first,
         dqkv: Target::write(&mut access, dqkv_tn),
     };
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if isa.has_tiles() && qkv_tn.dtype == DType::Bf16 {
-        return tile_backward::run(&mut cpu.pool, isa, &pass, &mut cpu.arranged, &mut cpu.partial);
+    if isa.multiplies_bf16() && qkv_tn.dtype == DType::Bf16 {
+        return pair_backward::run(&mut cpu.pool, isa, &pass, &mut cpu.arranged, &mut cpu.partial);
     }
     backward::run(&mut cpu.pool, isa, &pass);
 }

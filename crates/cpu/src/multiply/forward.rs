@@ -1,16 +1,10 @@
 //! `y = x w^T`.
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use super::tiles;
-use super::{Groups, Place, block};
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use crate::amx::Tiles;
+use super::{Groups, Pairs, Place, block};
 use crate::epilogue::Epilogue;
 use crate::isa::Isa;
 use crate::kernel::{Left, Right, multiply, multiply_pairs, widen_panel};
-use crate::packed::Packed;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use crate::packed::TILE_DEPTH;
+use crate::packed::{Packed, TILE_DEPTH};
 use crate::pool::Pool;
 use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch, TILE_COLUMNS, TILE_PASS, TILE_ROWS};
 use crate::simd::{self, Kernel, Simd};
@@ -81,8 +75,9 @@ pub fn forward<E: Epilogue>(
     unit: usize,
     epilogue: &E,
 ) {
-    let tiles = terms[0].1.dtype == DType::Bf16 && isa.has_tiles();
-    let (most, row_unit, wide) = if tiles { (TILE_ROWS, 32, TILE_COLUMNS) } else { (ROWS, 12, COLUMNS) };
+    let paired = terms[0].1.dtype == DType::Bf16 && isa.multiplies_bf16();
+    let row_unit = if paired { Pairs::row_unit(isa) } else { 12 };
+    let (most, wide) = if paired { (TILE_ROWS / row_unit * row_unit, TILE_COLUMNS) } else { (ROWS, COLUMNS) };
     let rows: usize = (0..groups.len()).map(|e| groups.rows(e).len()).sum();
     // Few rows make few blocks of rows: cut columns finer then, so that every thread has work.
     let wanted = (4 * pool.threads()).div_ceil(rows.div_ceil(most).max(1));
@@ -92,7 +87,7 @@ pub fn forward<E: Epilogue>(
         let place = blocks.place(task);
         // SAFETY: `Forward` reads the rows and panels of its place, which are inside their operands, and blocks of
         // different tasks have no result in common.
-        unsafe { simd::run(isa.vector(), Forward { terms, place, epilogue, scratch, tiles }) }
+        unsafe { simd::run(isa.vector(), Forward { terms, place, epilogue, scratch, paired: paired.then_some(isa) }) }
     });
 }
 
@@ -101,7 +96,8 @@ struct Forward<'a, E> {
     place: Place,
     epilogue: &'a E,
     scratch: &'a mut Scratch,
-    tiles: bool,
+    /// The path, where it multiplies pairs.
+    paired: Option<Isa>,
 }
 
 impl<E: Epilogue> Kernel for Forward<'_, E> {
@@ -109,7 +105,7 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Forward { terms, place, epilogue, scratch, tiles } = self;
+        let Forward { terms, place, epilogue, scratch, paired } = self;
         // A block may start inside a panel: its first columns are then computed for nothing.
         let skip = place.columns.start % PANEL;
         let panels = (skip + place.columns.len()).div_ceil(PANEL);
@@ -119,14 +115,10 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
         // SAFETY: scratch holds a block of results and a panel more; the caller keeps the place inside the operands.
         unsafe {
             for (x, w) in terms {
-                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                if tiles {
-                    on_tiles::<S>(x, w, &place, panels, scratch, step, fresh);
-                    fresh = false;
-                    continue;
+                match paired {
+                    Some(isa) => in_pairs::<S>(isa, x, w, &place, panels, scratch, step, fresh),
+                    None => on_vectors::<S>(x, w, &place, panels, scratch, step, fresh),
                 }
-                debug_assert!(!tiles);
-                on_vectors::<S>(x, w, &place, panels, scratch, step, fresh);
                 fresh = false;
             }
             epilogue.take::<S>(place.expert, place.rows, place.columns, c.add(skip), step);
@@ -134,7 +126,7 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
     }
 }
 
-/// A term's block, by vectors.
+/// A term's block, in f32.
 ///
 /// # Safety
 /// The place is inside the operands, and scratch holds `panels` panels of results.
@@ -189,13 +181,13 @@ unsafe fn on_vectors<S: Simd>(
     }
 }
 
-/// A term's block, on tiles.
+/// A term's block, in pairs of bf16.
 ///
 /// # Safety
-/// As [`on_vectors`]; tiles are there.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+/// As [`on_vectors`].
 #[inline(always)]
-unsafe fn on_tiles<S: Simd>(
+unsafe fn in_pairs<S: Simd>(
+    isa: Isa,
     x: &Rows,
     w: &Packed,
     place: &Place,
@@ -206,13 +198,13 @@ unsafe fn on_tiles<S: Simd>(
 ) {
     let (rows, first) = (place.rows.len(), place.columns.start / PANEL);
     // SAFETY: scratch holds TILE_ROWS x TILE_PASS bf16, and two tiles' rows more; packed weights are padded to whole
-    // tiles; rows read in place are there up to whole pairs of tiles; the rest is the caller's.
+    // tiles; rows read in place are all there; the rest is the caller's.
     unsafe {
-        let ready = Tiles::configure();
+        let pairs = Pairs::ready(isa);
         for k in (0..w.depth).step_by(TILE_PASS) {
             let depth = (w.depth - k).min(TILE_PASS);
             let padded = depth.next_multiple_of(TILE_DEPTH);
-            let there = x.bf16_in_place(place.rows.start, rows.next_multiple_of(32)).filter(|_| depth == padded);
+            let there = x.bf16_in_place(place.rows.start, Pairs::rows_read(isa, rows)).filter(|_| depth == padded);
             let (a, a_step) = match there {
                 Some(data) => (data[k..].as_ptr(), x.width),
                 None => {
@@ -221,7 +213,7 @@ unsafe fn on_tiles<S: Simd>(
                 }
             };
             let panel = |p: usize| w.bf16_panel(place.expert, first + p, k);
-            tiles::block(&ready, rows, panels, padded, a, a_step, panel, scratch.c(), step, fresh);
+            pairs.block::<S>(rows, panels, padded, a, a_step, panel, scratch.c(), step, fresh);
             fresh = false;
         }
     }

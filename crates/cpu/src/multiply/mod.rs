@@ -5,14 +5,13 @@
 //! into its thread's scratch where they do not lie as a kernel reads them, and hands the finished block to an epilogue.
 //! Every result is one chain of multiply-adds over the whole depth in order, so block shapes never change a bit.
 
+mod dots;
 mod forward;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod tiles;
+mod pairs;
 mod weight_gradient;
 
 pub use forward::forward;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub use tiles::block as tile_block;
+pub use pairs::Pairs;
 pub use weight_gradient::weight_gradient;
 
 use std::ops::Range;

@@ -1,14 +1,9 @@
 //! `dw = dy^T x`.
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use super::tiles;
-use super::{Groups, Place, block};
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use crate::amx::Tiles;
+use super::{Groups, Pairs, Place, block};
 use crate::epilogue::Epilogue;
 use crate::isa::Isa;
 use crate::kernel::{Left, Right, multiply};
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use crate::packed::TILE_DEPTH;
 use crate::pool::Pool;
 use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch, TILE_COLUMNS, TILE_PASS, TILE_ROWS};
@@ -31,10 +26,10 @@ pub fn weight_gradient<E: Epilogue>(
     epilogue: &E,
 ) {
     let all = dy.len() * outputs;
-    let tiles = rounded && isa.has_tiles();
-    // On tiles operands are arranged anew for every block: as few blocks as keep all threads at work.
-    let wanted = (if tiles { 1 } else { 4 } * pool.threads()).div_ceil(groups.len());
-    let (unit, most, widest) = if tiles { (2 * PANEL, TILE_ROWS, TILE_COLUMNS) } else { (3 * PANEL, ROWS, COLUMNS) };
+    let paired = rounded && isa.multiplies_bf16();
+    // Pairs are arranged anew for every block: as few blocks as keep all threads at work.
+    let wanted = (if paired { 1 } else { 4 } * pool.threads()).div_ceil(groups.len());
+    let (unit, most, widest) = if paired { (2 * PANEL, TILE_ROWS, TILE_COLUMNS) } else { (3 * PANEL, ROWS, COLUMNS) };
     let tall = block(all, unit, most, wanted);
     let wide = block(inputs, 2 * PANEL, widest, wanted.div_ceil(all.div_ceil(tall)));
     let (down, across) = (all.div_ceil(tall), inputs.div_ceil(wide));
@@ -46,7 +41,8 @@ pub fn weight_gradient<E: Epilogue>(
         if over.is_empty() && !epilogue.overwrites() {
             return;
         }
-        let kernel = WeightGradient { dy, x, rounded, outputs, over, place, epilogue, scratch, tiles };
+        let kernel =
+            WeightGradient { dy, x, rounded, outputs, over, place, epilogue, scratch, paired: paired.then_some(isa) };
         // SAFETY: operands and results are inside their tensors, and blocks of different tasks differ.
         unsafe { simd::run(isa.vector(), kernel) }
     });
@@ -61,7 +57,8 @@ struct WeightGradient<'a, E> {
     place: Place,
     epilogue: &'a E,
     scratch: &'a mut Scratch,
-    tiles: bool,
+    /// The path, where it multiplies pairs.
+    paired: Option<Isa>,
 }
 
 impl<E> WeightGradient<'_, E> {
@@ -84,7 +81,7 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
         let panels = self.place.columns.len().div_ceil(PANEL);
         // Rows a power of two apart would share too few cache sets.
         let (c, step) = (self.scratch.c(), (panels + 1) * PANEL);
-        let most = if self.tiles { TILE_PASS } else { DEPTH };
+        let most = if self.paired.is_some() { TILE_PASS } else { DEPTH };
         // SAFETY: scratch holds the blocks; operands are inside their tensors by the caller.
         unsafe {
             // Passes as even as tiles allow: a short one costs as many results as a long one.
@@ -95,13 +92,10 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
             for start in self.over.clone().step_by(pass) {
                 let part = start..(start + pass).min(self.over.end);
                 let fresh = start == self.over.start;
-                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                if self.tiles {
-                    self.on_tiles::<S>(part, panels, c, step, fresh);
-                    continue;
+                match self.paired {
+                    Some(isa) => self.in_pairs::<S>(isa, part, panels, c, step, fresh),
+                    None => self.on_vectors::<S>(part, panels, c, step, fresh),
                 }
-                debug_assert!(!self.tiles);
-                self.on_vectors::<S>(part, panels, c, step, fresh);
             }
             let Place { expert, rows, columns } = self.place;
             self.epilogue.take::<S>(expert, rows, columns, c, step);
@@ -110,7 +104,7 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
 }
 
 impl<E> WeightGradient<'_, E> {
-    /// Rows `over` of the depth, by vectors.
+    /// Rows `over` of the depth, in f32.
     ///
     /// # Safety
     /// As the kernel's.
@@ -152,13 +146,20 @@ impl<E> WeightGradient<'_, E> {
         }
     }
 
-    /// Rows `over` of the depth, on tiles.
+    /// Rows `over` of the depth, in pairs of bf16.
     ///
     /// # Safety
-    /// As the kernel's; tiles are there.
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    /// As the kernel's.
     #[inline(always)]
-    unsafe fn on_tiles<S: Simd>(&self, over: Range<usize>, panels: usize, c: *mut f32, step: usize, fresh: bool) {
+    unsafe fn in_pairs<S: Simd>(
+        &self,
+        isa: Isa,
+        over: Range<usize>,
+        panels: usize,
+        c: *mut f32,
+        step: usize,
+        fresh: bool,
+    ) {
         let depth = over.len().next_multiple_of(TILE_DEPTH);
         let (a, b) = (self.scratch.a_bf16(), self.scratch.b_bf16());
         // SAFETY: scratch holds TILE_ROWS x TILE_PASS and as much of TILE_COLUMNS; the rest is the caller's.
@@ -169,8 +170,8 @@ impl<E> WeightGradient<'_, E> {
             }
             self.x.copy_panels::<S>(over, self.place.columns.clone(), b, depth);
             let panel = |p: usize| b.add(p * depth * PANEL).cast_const();
-            let ready = Tiles::configure();
-            tiles::block(&ready, self.place.rows.len(), panels, depth, a, depth, panel, c, step, fresh);
+            let (pairs, rows) = (Pairs::ready(isa), self.place.rows.len());
+            pairs.block::<S>(rows, panels, depth, a, depth, panel, c, step, fresh);
         }
     }
 }

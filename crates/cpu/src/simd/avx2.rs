@@ -96,6 +96,22 @@ unsafe impl Simd for Avx2 {
             (_mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)), _mm256_castsi256_ps(high))
         }
     }
+    type Pairs = (Self::V, Self::V);
+    #[inline(always)]
+    unsafe fn load_dots(p: *const bf16) -> Self::Pairs {
+        // SAFETY: the caller's.
+        unsafe { Self::load_pairs(p) }
+    }
+    #[inline(always)]
+    unsafe fn splat_dots(p: *const bf16) -> Self::Pairs {
+        // SAFETY: the caller's.
+        unsafe { (Self::splat((*p).to_f32()), Self::splat((*p.add(1)).to_f32())) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: Self::V, a: Self::Pairs, b: Self::Pairs) -> Self::V {
+        // SAFETY: the caller's.
+        unsafe { Self::fma(a.0, b.0, Self::fma(a.1, b.1, sum)) }
+    }
     #[inline(always)]
     unsafe fn store_pairs(p: *mut bf16, even: Self::V, odd: Self::V) {
         // SAFETY: as above.

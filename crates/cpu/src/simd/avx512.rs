@@ -1,5 +1,6 @@
 //! AVX-512 (F, BW, DQ, VL, and where there is, BF16): sixteen lanes.
 
+use super::registers::{self, Block};
 use super::{Kernel, Simd};
 use half::bf16;
 use std::arch::x86_64::*;
@@ -100,6 +101,39 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
             let pairs = _mm512_loadu_si512(p.cast());
             let high = _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000u32 as i32));
             (_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)), _mm512_castsi512_ps(high))
+        }
+    }
+    type Pairs = __m512i;
+    #[inline(always)]
+    unsafe fn load_dots(p: *const bf16) -> Self::Pairs {
+        // SAFETY: as above.
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn splat_dots(p: *const bf16) -> Self::Pairs {
+        // SAFETY: as above.
+        unsafe { _mm512_set1_epi32(p.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: Self::V, a: Self::Pairs, b: Self::Pairs) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            if BF16 {
+                return _mm512_dpbf16_ps(sum, std::mem::transmute(a), std::mem::transmute(b));
+            }
+            let even = |v| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(v));
+            let odd = |v| _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(0xffff_0000u32 as i32)));
+            _mm512_fmadd_ps(even(a), even(b), _mm512_fmadd_ps(odd(a), odd(b), sum))
+        }
+    }
+    #[inline(always)]
+    fn written_out<const DOT: bool>(rows: usize) -> Option<Block> {
+        match (rows, DOT) {
+            (12, true) if BF16 => Some(registers::dot_twelve),
+            (8, true) if BF16 => Some(registers::dot_eight),
+            (12, false) => Some(registers::fma_twelve),
+            (8, false) => Some(registers::fma_eight),
+            _ => None,
         }
     }
     #[inline(always)]

@@ -9,10 +9,12 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+mod registers;
 
 use crate::isa::Vector;
 use half::bf16;
 pub use portable::Portable;
+pub use registers::{Block, Operands};
 
 /// A vector of f32 lanes.
 ///
@@ -46,6 +48,64 @@ pub unsafe trait Simd: Copy + 'static {
     unsafe fn store_bf16(p: *mut bf16, v: Self::V);
     /// LANES pairs of bf16: the first of each widened, and the second.
     unsafe fn load_pairs(p: *const bf16) -> (Self::V, Self::V);
+    /// LANES pairs of bf16, as [`Simd::dot`] multiplies them.
+    type Pairs: Copy;
+    /// LANES pairs.
+    unsafe fn load_dots(p: *const bf16) -> Self::Pairs;
+    /// The one pair at `p` in all lanes.
+    unsafe fn splat_dots(p: *const bf16) -> Self::Pairs;
+    /// `sum + a0 b0 + a1 b1` in every lane.
+    unsafe fn dot(sum: Self::V, a: Self::Pairs, b: Self::Pairs) -> Self::V;
+    /// [`Simd::add_products`] for so many rows, where it is written out.
+    #[inline(always)]
+    fn written_out<const DOT: bool>(_rows: usize) -> Option<Block> {
+        None
+    }
+    /// Adds the products of so many steps (at least 1) to M rows of two vectors of `c`, rows `c_step` apart, or
+    /// overwrites them if `fresh`: in each step the row's number on the left in all lanes, times both vectors on the
+    /// right. With DOT they are pairs of bf16, otherwise f32. For sets with 32 registers; `c` holds the second vector
+    /// 16 numbers behind the first.
+    ///
+    /// # Safety
+    /// Operands and `c` are there for all rows and steps.
+    #[inline(always)]
+    unsafe fn add_products<const DOT: bool, const M: usize>(
+        steps: usize,
+        o: Operands,
+        c: *mut f32,
+        c_step: usize,
+        fresh: bool,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            if let Some(block) = Self::written_out::<DOT>(M) {
+                return block(steps, o, c, c_step, fresh);
+            }
+            let mut sums = [[Self::splat(0.0); 2]; M];
+            if !fresh {
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    *sums = [Self::load(c.add(i * c_step)), Self::load(c.add(i * c_step + 16))];
+                }
+            }
+            for step in 0..steps {
+                let right = o.b.map(|b| b.add(step * o.b_step));
+                let left = o.a.add(step * o.a_step);
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let left = left.add(i * o.row);
+                    for (sum, right) in sums.iter_mut().zip(right) {
+                        *sum = match DOT {
+                            true => Self::dot(*sum, Self::splat_dots(left.cast()), Self::load_dots(right.cast())),
+                            false => Self::fma(Self::splat(*left.cast()), Self::load(right.cast()), *sum),
+                        };
+                    }
+                }
+            }
+            for (i, sums) in sums.iter().enumerate() {
+                Self::store(c.add(i * c_step), sums[0]);
+                Self::store(c.add(i * c_step + 16), sums[1]);
+            }
+        }
+    }
     /// Stores LANES pairs, the first of each from `even`, both rounded as by [`Simd::store_bf16`].
     unsafe fn store_pairs(p: *mut bf16, even: Self::V, odd: Self::V);
     /// As `store_pairs`, past the caches as [`Simd::stream`].

@@ -81,6 +81,22 @@ unsafe impl Simd for Portable {
             std::array::from_fn(|i| f32::from_bits(pairs[i] & 0xffff_0000)),
         )
     }
+    type Pairs = (Self::V, Self::V);
+    #[inline(always)]
+    unsafe fn load_dots(p: *const bf16) -> Self::Pairs {
+        // SAFETY: the caller's.
+        unsafe { Self::load_pairs(p) }
+    }
+    #[inline(always)]
+    unsafe fn splat_dots(p: *const bf16) -> Self::Pairs {
+        // SAFETY: the caller's.
+        unsafe { (Self::splat((*p).to_f32()), Self::splat((*p.add(1)).to_f32())) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: Self::V, a: Self::Pairs, b: Self::Pairs) -> Self::V {
+        // SAFETY: the caller's.
+        unsafe { Self::fma(a.0, b.0, Self::fma(a.1, b.1, sum)) }
+    }
     #[inline(always)]
     unsafe fn store_pairs(p: *mut bf16, even: Self::V, odd: Self::V) {
         let pairs: [u32; LANES] =

@@ -71,7 +71,11 @@ fn kernels() -> Vec<Finding> {
         finding("paths", format!("{} (MOEWORKS_ISA forces one)", others.join(", "))),
     ];
     let vector = Isa::forced(others[others.len() - 1]).map_or(isa, |_| isa).vector();
-    let bf16 = if isa.has_tiles() { "AMX tiles" } else { "widened to f32 vectors" };
+    let bf16 = match isa {
+        isa if isa.has_tiles() => "AMX tiles",
+        isa if isa.multiplies_bf16() => "dot products of pairs",
+        _ => "widened to f32 vectors",
+    };
     all.push(finding(
         "ops",
         format!(

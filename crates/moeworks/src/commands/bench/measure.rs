@@ -65,9 +65,9 @@ impl Bench {
     /// The machine in words.
     pub fn describe(&self) -> String {
         let c = &self.ceilings;
-        let tiles = c.bf16_flops.map_or(String::new(), |f| format!(", bf16 on tiles {:.0} GFLOP/s", f / 1e9));
+        let bf16 = c.bf16_flops.map_or(String::new(), |f| format!(", bf16 {:.0} GFLOP/s", f / 1e9));
         format!(
-            "{}; at most f32 {:.0} GFLOP/s{tiles}, reads {:.1} GB/s",
+            "{}; at most f32 {:.0} GFLOP/s{bf16}, reads {:.1} GB/s",
             self.cpu.describe(),
             c.f32_flops / 1e9,
             c.read_bytes / 1e9
@@ -81,8 +81,8 @@ impl Bench {
 
     /// The ceiling that products of this precision are held to.
     pub fn peak(&self) -> f64 {
-        let tiles = self.ceilings.bf16_flops.filter(|_| self.precision.compute == DType::Bf16);
-        tiles.unwrap_or(self.ceilings.f32_flops)
+        let bf16 = self.ceilings.bf16_flops.filter(|_| self.precision.compute == DType::Bf16);
+        bf16.unwrap_or(self.ceilings.f32_flops)
     }
 
     /// Trains a model for a few steps; the first `warmup` do not count.

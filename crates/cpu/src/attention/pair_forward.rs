@@ -1,12 +1,11 @@
-//! Attention on tiles: both products in bf16, the softmax between them in f32.
+//! Attention in pairs of bf16: both products in bf16, the softmax between them in f32.
 
 use super::operands::{Kind, Operands, Order, Shape, WIDEST, arrange};
 use super::{Layout, hide, visible};
 use crate::Bytes;
-use crate::amx::Tiles;
 use crate::epilogue::Target;
 use crate::isa::Isa;
-use crate::multiply::tile_block;
+use crate::multiply::Pairs;
 use crate::pool::Pool;
 use crate::scratch::{PANEL, Scratch};
 use crate::shared::Shared;
@@ -16,14 +15,14 @@ use half::bf16;
 use moeworks_ops::Heads;
 use std::ops::Range;
 
-/// Queries of a block: two tiles.
+/// Queries of a block: two tiles, or two and two thirds blocks of dot products.
 const QUERIES: usize = 32;
 /// Keys of a block.
 const KEYS: usize = 256;
 /// From row to row of scores; not a power of two, whose rows would share too few cache sets.
 const STEP: usize = KEYS + PANEL;
 
-/// The op on tiles: as [`super::forward::run`].
+/// The op in pairs: as [`super::forward::run`].
 pub(super) fn run(
     pool: &mut Pool,
     isa: Isa,
@@ -48,13 +47,14 @@ pub(super) fn run(
         // The longest blocks come first, so that the last task is a short one.
         let (block, head) = (blocks - 1 - task / heads.query, task % heads.query);
         let queries = block * QUERIES..((block + 1) * QUERIES).min(rows);
-        let kernel = Forward { layout, shape, head, qkv, first, queries, out, lse, operands, scratch };
+        let kernel = Forward { isa, layout, shape, head, qkv, first, queries, out, lse, operands, scratch };
         // SAFETY: every task has its own queries and head.
         unsafe { simd::run(isa.vector(), kernel) }
     });
 }
 
 struct Forward<'a> {
+    isa: Isa,
     layout: Layout,
     shape: Shape,
     head: usize,
@@ -71,14 +71,14 @@ impl Kernel for Forward<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Forward { layout, shape, head, qkv, first, queries, out, lse, operands, scratch } = self;
+        let Forward { isa, layout, shape, head, qkv, first, queries, out, lse, operands, scratch } = self;
         let Heads { query, kv, width } = layout.heads;
         let (group, n, depth) = (layout.group(head), queries.len(), shape.depth);
         let (o_step, scale) = (shape.panels * PANEL + PANEL, 1.0 / (width as f32).sqrt());
         let (mut most, mut sum) = ([f32::NEG_INFINITY; QUERIES], [0.0f32; QUERIES]);
         // SAFETY: scratch is larger than these blocks for the widest head; keys are whole tiles of the padded rows.
         unsafe {
-            let tiles = Tiles::configure();
+            let pairs = Pairs::ready(isa);
             let (q, p) = (scratch.a_bf16(), scratch.a_bf16().add(QUERIES * depth));
             let (s, o) = (scratch.c(), scratch.b());
             qkv.copy_bf16::<S>(queries.clone(), layout.query(head), q, depth);
@@ -87,7 +87,7 @@ impl Kernel for Forward<'_> {
                 let keys = start..(start + KEYS).min(queries.end);
                 let padded = keys.len().next_multiple_of(32);
                 let key = |panel: usize| operands.transposed(group, start + panel * PANEL).cast_const();
-                tile_block(&tiles, n, padded / PANEL, depth, q, depth, key, s, STEP, true);
+                pairs.block::<S>(n, padded / PANEL, depth, q, depth, key, s, STEP, true);
                 for i in 0..n {
                     let t = queries.start + i;
                     let seen = visible(first[t] as usize, t, &keys);
@@ -98,7 +98,7 @@ impl Kernel for Forward<'_> {
                     }
                 }
                 let value = |panel: usize| operands.pairs(kv + group, panel, start).cast_const();
-                tile_block(&tiles, n, shape.panels, padded, p, KEYS, value, o, o_step, fresh);
+                pairs.block::<S>(n, shape.panels, padded, p, KEYS, value, o, o_step, fresh);
                 fresh = false;
             }
             for i in 0..n {

@@ -1,13 +1,12 @@
-//! Gradients of attention on tiles, in the same two passes as on vectors: each block of queries gathers its gradient
+//! Gradients of attention in pairs of bf16, in the same two passes as on vectors: each block of queries gathers its gradient
 //! over keys, each block of keys its own over queries. The second computes scores with keys as rows, so that weights
 //! come out as the left operands of the products that sum over queries.
 
 use super::operands::{Kind, Operands, Order, Shape, WIDEST, arrange};
-use super::tile_forward::clear_gaps;
+use super::pair_forward::clear_gaps;
 use super::{Layout, Pass, visible};
-use crate::amx::Tiles;
 use crate::isa::Isa;
-use crate::multiply::tile_block;
+use crate::multiply::Pairs;
 use crate::pool::Pool;
 use crate::scratch::{PANEL, Scratch};
 use crate::shared::Shared;
@@ -58,6 +57,7 @@ impl Places {
 
 /// What all tasks read: per head, the denominators' logarithms and `sum(dout out)` of every padded row.
 struct Context<'a> {
+    isa: Isa,
     pass: &'a Pass<'a>,
     shape: Shape,
     places: Places,
@@ -66,7 +66,7 @@ struct Context<'a> {
     delta: Shared<f32>,
 }
 
-/// The op on tiles.
+/// The op in pairs.
 pub(super) fn run(pool: &mut Pool, isa: Isa, pass: &Pass, arranged: &mut Bytes, sums: &mut Floats) {
     let (rows, layout) = (pass.first.len(), pass.layout);
     let heads = layout.heads;
@@ -86,7 +86,7 @@ pub(super) fn run(pool: &mut Pool, isa: Isa, pass: &Pass, arranged: &mut Bytes, 
     let operands = arrange(pool, isa, shape, &orders, into);
     let (lse, delta) = sums.of(2 * heads.query * shape.padded_rows).split_at_mut(heads.query * shape.padded_rows);
     let places = Places { kv: heads.kv, query: heads.query };
-    let context = Context { pass, shape, places, operands, lse: Shared::new(lse), delta: Shared::new(delta) };
+    let context = Context { isa, pass, shape, places, operands, lse: Shared::new(lse), delta: Shared::new(delta) };
     pool.run(shape.padded_rows.div_ceil(SUMS), &|task, _| {
         let rows = task * SUMS..((task + 1) * SUMS).min(shape.padded_rows);
         // SAFETY: rows of different tasks differ.
@@ -186,12 +186,12 @@ impl Kernel for OfQueries<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let OfQueries { context, head, queries, scratch } = self;
-        let Context { pass, shape, places, operands, .. } = context;
+        let Context { isa, pass, shape, places, operands, .. } = context;
         let (layout, n, depth) = (pass.layout, queries.len(), shape.depth);
         let group = layout.group(head);
         // SAFETY: scratch is large enough; keys are whole tiles of the padded rows.
         unsafe {
-            let tiles = Tiles::configure();
+            let pairs = Pairs::ready(*isa);
             let b = Blocks::new(scratch, shape);
             pass.qkv.copy_bf16::<S>(queries.clone(), layout.query(head), b.left[0], depth);
             pass.dout.copy_bf16::<S>(queries.clone(), layout.query(head), b.left[1], depth);
@@ -202,8 +202,8 @@ impl Kernel for OfQueries<'_> {
                 let key = |p: usize| operands.transposed(places.key_transposed(group), start + p * PANEL).cast_const();
                 let value =
                     |p: usize| operands.transposed(places.value_transposed(group), start + p * PANEL).cast_const();
-                tile_block(&tiles, n, padded / PANEL, depth, b.left[0], depth, key, b.s, STEP, true);
-                tile_block(&tiles, n, padded / PANEL, depth, b.left[1], depth, value, b.ds, STEP, true);
+                pairs.block::<S>(n, padded / PANEL, depth, b.left[0], depth, key, b.s, STEP, true);
+                pairs.block::<S>(n, padded / PANEL, depth, b.left[1], depth, value, b.ds, STEP, true);
                 for (i, t) in queries.clone().enumerate() {
                     let at = head * shape.padded_rows + t;
                     let (scale, lse) = (S::splat(pass.scale()), S::splat(-*context.lse.at(at)));
@@ -218,7 +218,7 @@ impl Kernel for OfQueries<'_> {
                     clear_gaps(out, &visible(pass.first[t] as usize, t, &keys), padded);
                 }
                 let key = |p: usize| operands.pairs(places.key_pairs(group), p, start).cast_const();
-                tile_block(&tiles, n, shape.panels, padded, b.dweights, OTHERS, key, b.sums[0], b.sum_step, fresh);
+                pairs.block::<S>(n, shape.panels, padded, b.dweights, OTHERS, key, b.sums[0], b.sum_step, fresh);
                 fresh = false;
             }
             pass.store::<S>(b.sums[0], b.sum_step, queries, layout.query(head), 1.0);
@@ -238,7 +238,7 @@ impl Kernel for OfKeys<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let OfKeys { context, group, keys, scratch } = self;
-        let Context { pass, shape, places, operands, .. } = context;
+        let Context { isa, pass, shape, places, operands, .. } = context;
         let (layout, n, depth): (Layout, _, _) = (pass.layout, keys.len(), shape.depth);
         // A key is seen from its own row on, to the last row of its document.
         let mut ends = [0; ROWS];
@@ -249,7 +249,7 @@ impl Kernel for OfKeys<'_> {
         let each = layout.heads.query / layout.heads.kv;
         // SAFETY: scratch is large enough; queries are whole tiles of the padded rows.
         unsafe {
-            let tiles = Tiles::configure();
+            let pairs = Pairs::ready(*isa);
             let b = Blocks::new(scratch, shape);
             pass.qkv.copy_bf16::<S>(keys.clone(), layout.key(group), b.left[0], depth);
             pass.qkv.copy_bf16::<S>(keys.clone(), layout.value(group), b.left[1], depth);
@@ -262,8 +262,8 @@ impl Kernel for OfKeys<'_> {
                     let panel = |order: usize, p: usize| operands.transposed(order, start + p * PANEL).cast_const();
                     let query = |p: usize| panel(places.query_transposed(head), p);
                     let dout = |p: usize| panel(places.dout_transposed(head), p);
-                    tile_block(&tiles, n, padded / PANEL, depth, b.left[0], depth, query, b.s, STEP, true);
-                    tile_block(&tiles, n, padded / PANEL, depth, b.left[1], depth, dout, b.ds, STEP, true);
+                    pairs.block::<S>(n, padded / PANEL, depth, b.left[0], depth, query, b.s, STEP, true);
+                    pairs.block::<S>(n, padded / PANEL, depth, b.left[1], depth, dout, b.ds, STEP, true);
                     let (lse, delta) = (
                         context.lse.at(head * shape.padded_rows + start),
                         context.delta.at(head * shape.padded_rows + start),
@@ -285,8 +285,8 @@ impl Kernel for OfKeys<'_> {
                     let dout = |p: usize| operands.pairs(places.dout_pairs(head), p, start).cast_const();
                     let query = |p: usize| operands.pairs(places.query_pairs(head), p, start).cast_const();
                     let [dk, dv] = b.sums;
-                    tile_block(&tiles, n, shape.panels, padded, b.weights, OTHERS, dout, dv, b.sum_step, fresh);
-                    tile_block(&tiles, n, shape.panels, padded, b.dweights, OTHERS, query, dk, b.sum_step, fresh);
+                    pairs.block::<S>(n, shape.panels, padded, b.weights, OTHERS, dout, dv, b.sum_step, fresh);
+                    pairs.block::<S>(n, shape.panels, padded, b.dweights, OTHERS, query, dk, b.sum_step, fresh);
                     fresh = false;
                 }
             }

@@ -1,0 +1,87 @@
+//! Blocks of results by dot products of bf16 pairs on vectors.
+
+use crate::scratch::PANEL;
+use crate::simd::{Operands, Simd};
+use half::bf16;
+
+/// Rows of a block of registers: with two panels, 24 sums of 32 registers.
+pub const ROWS: usize = 12;
+
+/// Rows of pairs on the left: pair k of row i is at `start + i * row_step + k * pair_step`.
+#[derive(Clone, Copy)]
+pub struct LeftPairs {
+    /// Row 0, pair 0.
+    pub start: *const bf16,
+    /// Elements from row to row.
+    pub row_step: usize,
+    /// Elements from pair to pair.
+    pub pair_step: usize,
+}
+
+/// `c = a b`, or `c += a b` unless `fresh`, over so many pairs: as [`super::Pairs::block`]. Every result is one chain of
+/// dot products over the depth, whatever the shape of a block.
+///
+/// # Safety
+/// As there; rows of `c` have room for an even number of panels.
+#[inline(always)]
+pub unsafe fn block<S: Simd>(
+    rows: usize,
+    panels: usize,
+    pairs: usize,
+    a: LeftPairs,
+    panel: impl Fn(usize) -> *const bf16,
+    c: *mut f32,
+    step: usize,
+    fresh: bool,
+) {
+    // SAFETY: the caller's; blocks of rows and panels are inside it.
+    unsafe {
+        for p in (0..panels).step_by(2) {
+            // A last panel without a partner is multiplied twice: `c` has room for both results.
+            let right = [panel(p), panel((p + 1).min(panels - 1))];
+            let mut row = 0;
+            macro_rules! blocks {
+                ($m:literal) => {
+                    while rows - row >= $m {
+                        let left = LeftPairs { start: a.start.add(row * a.row_step), ..a };
+                        registers::<S, $m>(pairs, left, right, c.add(row * step + p * PANEL), step, fresh);
+                        row += $m;
+                    }
+                };
+            }
+            blocks!(12);
+            blocks!(8);
+            blocks!(4);
+            blocks!(2);
+            blocks!(1);
+        }
+    }
+}
+
+/// One register block: M rows of two panels.
+///
+/// # Safety
+/// Operands and results are as large as that.
+#[inline(always)]
+unsafe fn registers<S: Simd, const M: usize>(
+    pairs: usize,
+    a: LeftPairs,
+    b: [*const bf16; 2],
+    c: *mut f32,
+    step: usize,
+    fresh: bool,
+) {
+    for lane in (0..PANEL).step_by(S::LANES) {
+        // SAFETY: the caller's.
+        unsafe {
+            let operands = Operands {
+                a: a.start.cast(),
+                row: 2 * a.row_step,
+                a_step: 2 * a.pair_step,
+                b: b.map(|b| b.add(2 * lane).cast()),
+                b_step: 4 * PANEL,
+            };
+            S::add_products::<true, M>(pairs, operands, c.add(lane), step, fresh);
+        }
+    }
+}

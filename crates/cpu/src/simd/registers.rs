@@ -1,0 +1,134 @@
+//! Blocks of registers on AVX-512, written out: compilers spill sums, or chain the addresses of rows one behind the
+//! other, and either is slower than the multiply-adds.
+
+use std::arch::asm;
+use std::arch::x86_64::{_mm512_loadu_ps, _mm512_setzero_ps, _mm512_storeu_ps};
+
+/// Operands of a block: rows on the left, one number (or pair of bf16) in all lanes, and two vectors on the right.
+#[derive(Clone, Copy)]
+pub struct Operands {
+    /// Row 0, step 0.
+    pub a: *const u8,
+    /// Bytes from row to row.
+    pub row: usize,
+    /// Bytes from step to step, on the left.
+    pub a_step: usize,
+    /// Step 0 of each vector.
+    pub b: [*const u8; 2],
+    /// Bytes from step to step, on the right.
+    pub b_step: usize,
+}
+
+/// Steps, operands, results and the elements from row to row of them, and whether they are overwritten.
+pub type Block = unsafe fn(usize, Operands, *mut f32, usize, bool);
+
+/// A row of a step: the left number to all lanes, times both vectors.
+macro_rules! row {
+    ($op:literal, $at:literal, $left:literal, $one:tt, $two:tt) => {
+        concat!(
+            "vbroadcastss ",
+            $left,
+            ", dword ptr [",
+            $at,
+            "]\n",
+            $op,
+            " ",
+            $one,
+            ", ",
+            $left,
+            ", zmm24\n",
+            $op,
+            " ",
+            $two,
+            ", ",
+            $left,
+            ", zmm25\n",
+        )
+    };
+}
+
+/// A function that adds the products of `steps` steps (at least 1) to `c`, or overwrites it if `fresh`: some rows of 32
+/// numbers, `c_step` apart. Rows of the left operand are reached from every third one.
+macro_rules! block {
+    ($name:ident, $rows:literal, $op:literal, [$($base:ident $third:literal)*],
+     [$($i:literal $at:literal $left:literal $one:tt $two:tt)*]) => {
+        /// # Safety
+        /// The processor has the instructions; operands are there for all rows and steps.
+        #[target_feature(enable = "avx512f")]
+        pub unsafe fn $name(steps: usize, o: Operands, c: *mut f32, c_step: usize, fresh: bool) {
+            let mut sums = [[_mm512_setzero_ps(); 2]; $rows];
+            // SAFETY: the caller's; the assembly writes nothing but registers.
+            unsafe {
+                if !fresh {
+                    for (i, sums) in sums.iter_mut().enumerate() {
+                        *sums = [0, 16].map(|at| _mm512_loadu_ps(c.add(i * c_step + at)));
+                    }
+                }
+                asm!(
+                    "2:",
+                    "vmovups zmm24, [{b0}]",
+                    "vmovups zmm25, [{b1}]",
+                    $(row!($op, $at, $left, $one, $two),)*
+                    $(concat!("add {", stringify!($base), "}, {step}"),)*
+                    "add {b0}, {bs}",
+                    "add {b1}, {bs}",
+                    "dec {n}",
+                    "jnz 2b",
+                    $($base = inout(reg) o.a.wrapping_add($third * o.row) => _,)*
+                    row = in(reg) o.row,
+                    step = in(reg) o.a_step,
+                    b0 = inout(reg) o.b[0] => _,
+                    b1 = inout(reg) o.b[1] => _,
+                    bs = in(reg) o.b_step,
+                    n = inout(reg) steps => _,
+                    $(inout($one) sums[$i][0], inout($two) sums[$i][1],)*
+                    out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _, out("zmm28") _, out("zmm29") _,
+                    options(nostack, readonly),
+                );
+                for (i, sums) in sums.iter().enumerate() {
+                    _mm512_storeu_ps(c.add(i * c_step), sums[0]);
+                    _mm512_storeu_ps(c.add(i * c_step + 16), sums[1]);
+                }
+            }
+        }
+    };
+}
+
+macro_rules! twelve {
+    ($name:ident, $op:literal) => {
+        block!($name, 12, $op, [a0 0 a3 3 a6 6 a9 9], [
+            0 "{a0}" "zmm26" "zmm0" "zmm1"
+            1 "{a0} + {row}" "zmm27" "zmm2" "zmm3"
+            2 "{a0} + 2 * {row}" "zmm28" "zmm4" "zmm5"
+            3 "{a3}" "zmm29" "zmm6" "zmm7"
+            4 "{a3} + {row}" "zmm26" "zmm8" "zmm9"
+            5 "{a3} + 2 * {row}" "zmm27" "zmm10" "zmm11"
+            6 "{a6}" "zmm28" "zmm12" "zmm13"
+            7 "{a6} + {row}" "zmm29" "zmm14" "zmm15"
+            8 "{a6} + 2 * {row}" "zmm26" "zmm16" "zmm17"
+            9 "{a9}" "zmm27" "zmm18" "zmm19"
+            10 "{a9} + {row}" "zmm28" "zmm20" "zmm21"
+            11 "{a9} + 2 * {row}" "zmm29" "zmm22" "zmm23"
+        ]);
+    };
+}
+
+macro_rules! eight {
+    ($name:ident, $op:literal) => {
+        block!($name, 8, $op, [a0 0 a3 3 a6 6], [
+            0 "{a0}" "zmm26" "zmm0" "zmm1"
+            1 "{a0} + {row}" "zmm27" "zmm2" "zmm3"
+            2 "{a0} + 2 * {row}" "zmm28" "zmm4" "zmm5"
+            3 "{a3}" "zmm29" "zmm6" "zmm7"
+            4 "{a3} + {row}" "zmm26" "zmm8" "zmm9"
+            5 "{a3} + 2 * {row}" "zmm27" "zmm10" "zmm11"
+            6 "{a6}" "zmm28" "zmm12" "zmm13"
+            7 "{a6} + {row}" "zmm29" "zmm14" "zmm15"
+        ]);
+    };
+}
+
+twelve!(fma_twelve, "vfmadd231ps");
+eight!(fma_eight, "vfmadd231ps");
+twelve!(dot_twelve, "vdpbf16ps");
+eight!(dot_eight, "vdpbf16ps");
