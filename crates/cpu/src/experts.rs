@@ -26,6 +26,13 @@ struct Activate {
 
 impl Epilogue for Activate {
     #[inline(always)]
+    fn ahead(&self, _: usize, rows: Range<usize>, columns: Range<usize>) {
+        for row in rows {
+            self.hidden.ahead(row * self.width + columns.start / 2, columns.len() / 2);
+        }
+    }
+
+    #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
         _: usize,
@@ -287,6 +294,15 @@ struct Reweigh<'a> {
 }
 
 impl Epilogue for Reweigh<'_> {
+    #[inline(always)]
+    fn ahead(&self, _: usize, rows: Range<usize>, columns: Range<usize>) {
+        for row in rows {
+            for x in [self.g, self.u, self.h] {
+                x.ahead(row * self.f + columns.start, columns.len());
+            }
+        }
+    }
+
     #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,

@@ -1,8 +1,9 @@
 //! The innermost loops: a block of results from rows on the left and panels on the right.
 
 use crate::scratch::PANEL;
-use crate::simd::Simd;
+use crate::simd::{Operands, Simd};
 use half::bf16;
+use std::ops::Range;
 
 /// A left operand in f32: element (row, k) is at `start + row * row_step + k * k_step`.
 #[derive(Clone, Copy)]
@@ -46,6 +47,16 @@ unsafe fn registers<S: Simd, const M: usize, const N: usize>(
 ) {
     // SAFETY: the caller's operands hold M rows, N vectors of columns and `depth` inputs.
     unsafe {
+        if S::REGISTERS == 32 && N == 2 && depth > 0 {
+            let operands = Operands {
+                a: a.start.cast(),
+                row: 4 * a.row_step,
+                a_step: 4 * a.k_step,
+                b: [b.start.cast(), b.start.add(b.panel_step).cast()],
+                b_step: 4 * b.k_step,
+            };
+            return S::add_products::<false, M>(depth, operands, c, c_step, fresh);
+        }
         let per_panel = PANEL / S::LANES;
         let mut sums = [[S::splat(0.0); N]; M];
         if !fresh {
@@ -87,6 +98,7 @@ unsafe fn strip<S: Simd, const N: usize>(
     c: *mut f32,
     c_step: usize,
     fresh: bool,
+    ahead: impl Fn(Range<usize>),
 ) {
     // SAFETY: as `registers`, for all rows.
     unsafe {
@@ -95,6 +107,7 @@ unsafe fn strip<S: Simd, const N: usize>(
             ($m:literal) => {
                 while rows - at >= $m {
                     registers::<S, $m, N>(depth, a.down(at), b, c.add(at * c_step), c_step, fresh);
+                    ahead(at..at + $m);
                     at += $m;
                 }
             };
@@ -102,6 +115,7 @@ unsafe fn strip<S: Simd, const N: usize>(
         // As many rows as the registers hold: 12 x 2 of 32, 6 x 2 of 16.
         if S::REGISTERS == 32 {
             blocks!(12);
+            blocks!(8);
         }
         if S::VECTOR {
             blocks!(6);
@@ -113,7 +127,8 @@ unsafe fn strip<S: Simd, const N: usize>(
 }
 
 /// `c = a b`, or `c += a b` unless `fresh`, for `panels` panels of 16 columns side by side in `c`. Every result is one
-/// chain of multiply-adds over k, whatever the shape of the block.
+/// chain of multiply-adds over k, whatever the shape of the block. Behind each part of the work `ahead` is told which
+/// rows and which two panels (the first of them) it was.
 ///
 /// # Safety
 /// The operands hold what is asked for, and `c` has room for `rows` rows, `c_step` apart, of `panels` panels.
@@ -127,6 +142,7 @@ pub unsafe fn multiply<S: Simd>(
     c: *mut f32,
     c_step: usize,
     fresh: bool,
+    ahead: impl Fn(Range<usize>, usize),
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -134,15 +150,20 @@ pub unsafe fn multiply<S: Simd>(
         let at = |p: usize| Right { start: b.start.add(p * b.panel_step), ..b };
         if S::REGISTERS == 32 {
             while panels - p >= 2 {
-                strip::<S, 2>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh);
+                strip::<S, 2>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh, |rows| ahead(rows, p));
                 p += 2;
             }
         }
         while p < panels {
+            let ahead = |rows: Range<usize>| {
+                if p.is_multiple_of(2) {
+                    ahead(rows, p)
+                }
+            };
             if S::LANES == PANEL {
-                strip::<S, 1>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh);
+                strip::<S, 1>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh, ahead);
             } else {
-                strip::<S, 2>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh);
+                strip::<S, 2>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh, ahead);
             }
             p += 1;
         }

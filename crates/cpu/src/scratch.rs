@@ -26,6 +26,8 @@ pub struct Scratch {
     a: Buffer,
     b: Buffer,
     c: Buffer,
+    /// Left operands of a forward's block, with their whole depth.
+    left: Option<Buffer>,
     attention: Option<(usize, Blocks)>,
 }
 
@@ -37,8 +39,17 @@ impl Scratch {
             a: block(((ROWS + 4) * DEPTH).max((TILE_ROWS + 2 * PANEL) * TILE_PASS / 2)),
             b: block((DEPTH * COLUMNS).max(TILE_COLUMNS * TILE_PASS / 2)),
             c: block((ROWS * (COLUMNS + 2 * PANEL)).max((TILE_ROWS + 2 * PANEL) * (TILE_COLUMNS + 2 * PANEL))),
+            left: None,
             attention: None,
         }
+    }
+
+    /// Room for left operands: grows to the largest need.
+    pub fn left(&mut self, bytes: usize) -> *mut u8 {
+        if self.left.as_ref().is_none_or(|held| held.len() < bytes) {
+            self.left = Some(Buffer::zeroed(bytes).expect("a thread's left operands fit"));
+        }
+        self.left.as_ref().expect("just made").start().cast()
     }
 
     /// Block of the left operand: ROWS x DEPTH, and a little for rows that are kept apart.

@@ -26,6 +26,12 @@ impl<T> Shared<T> {
         unsafe { self.0.add(i) }
     }
 
+    /// The element's address, which may be anywhere; nothing is read or written there.
+    #[inline(always)]
+    pub fn address(self, i: usize) -> *const T {
+        self.0.wrapping_add(i)
+    }
+
     /// The same slice from element `i` on.
     ///
     /// # Safety

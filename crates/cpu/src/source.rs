@@ -1,7 +1,7 @@
 //! Rows of activations as multiplications read them: in either number format, perhaps gathered, perhaps scaled.
 
 use crate::scratch::PANEL;
-use crate::simd::Simd;
+use crate::simd::{Simd, lines};
 use half::bf16;
 use moeworks_ops::{Access, DType, Tensor};
 use std::ops::Range;
@@ -310,13 +310,79 @@ impl<'a> Rows<'a> {
         for row in (0..depth).step_by(2 * PANEL) {
             let first = (rows.start + row).min(rows.end);
             let here = first..(first + 2 * PANEL).min(rows.end);
-            for (panel, column) in columns.clone().step_by(PANEL).enumerate() {
-                let part = column..(column + PANEL).min(columns.end);
+            for (panel, column) in columns.clone().step_by(2 * PANEL).enumerate() {
+                let part = column..(column + 2 * PANEL).min(columns.end);
+                self.ahead(here.end..(here.end + 2 * PANEL).min(rows.end), part.clone());
                 // SAFETY: the caller's.
                 unsafe {
-                    let to = out.add((panel * depth + row) * PANEL);
-                    self.copy_pairs::<S>(here.clone(), part, to, 2 * PANEL);
+                    let to = out.add((2 * panel * depth + row) * PANEL);
+                    if let (Data::Bf16(x), None) = (self.data, self.scale)
+                        && (here.len(), part.len()) == (2 * PANEL, 2 * PANEL)
+                    {
+                        for pair in 0..PANEL {
+                            let [even, odd] = [0, 1].map(|i| x.as_ptr().add(self.start(first + 2 * pair + i) + column));
+                            let to = to.add(2 * pair * PANEL);
+                            S::interleave_two(even, odd, [to, to.add(depth * PANEL)]);
+                        }
+                        continue;
+                    }
+                    for (side, column) in part.clone().step_by(PANEL).enumerate() {
+                        let part = column..(column + PANEL).min(columns.end);
+                        self.copy_pairs::<S>(here.clone(), part, to.add(side * depth * PANEL), 2 * PANEL);
+                    }
                 }
+            }
+        }
+    }
+
+    /// Copies columns as pairs of rows, pair by pair: element `column` of pair k at `out[2 (k height + column)]`, its
+    /// partner behind it; scaled. The last row is zero's partner where rows are odd. Writes columns up to the next
+    /// multiple of 16.
+    ///
+    /// # Safety
+    /// `out` has room for that; rows and columns are inside.
+    #[inline(always)]
+    pub unsafe fn copy_pair_rows<S: Simd>(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        out: *mut bf16,
+        height: usize,
+    ) {
+        const AHEAD: usize = 16;
+        for (pair, row) in rows.clone().step_by(2).enumerate() {
+            let here = row..(row + 2).min(rows.end);
+            for column in columns.clone().step_by(2 * PANEL) {
+                let part = column..(column + 2 * PANEL).min(columns.end);
+                self.ahead((row + AHEAD).min(rows.end)..(row + AHEAD + 2).min(rows.end), part.clone());
+                // SAFETY: the caller's.
+                unsafe {
+                    let to = out.add(2 * (pair * height + column - columns.start));
+                    match self.data {
+                        Data::Bf16(x) if self.scale.is_none() && (here.len(), part.len()) == (2, 2 * PANEL) => {
+                            let [even, odd] = [0, 1].map(|i| x.as_ptr().add(self.start(row + i) + column));
+                            S::interleave_two(even, odd, [to, to.add(2 * PANEL)]);
+                        }
+                        _ => {
+                            for (side, column) in part.step_by(PANEL).enumerate() {
+                                let part = column..(column + PANEL).min(columns.end);
+                                self.copy_pairs::<S>(here.clone(), part, to.add(side * 2 * PANEL), 2);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for some columns of rows that are read soon: gathered rows follow no order that a processor would see.
+    #[inline(always)]
+    pub fn ahead(&self, rows: Range<usize>, columns: Range<usize>) {
+        for row in rows {
+            let at = self.start(row) + columns.start;
+            match self.data {
+                Data::F32(x) => lines(x.as_ptr().wrapping_add(at), columns.len()),
+                Data::Bf16(x) => lines(x.as_ptr().wrapping_add(at), columns.len()),
             }
         }
     }

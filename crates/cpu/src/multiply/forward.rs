@@ -1,21 +1,29 @@
 //! `y = x w^T`.
 
-use super::{Groups, Pairs, Place, block};
+use super::{Cut, Groups, Pairs, Place, block};
 use crate::epilogue::Epilogue;
 use crate::isa::Isa;
 use crate::kernel::{Left, Right, multiply, multiply_pairs, widen_panel};
 use crate::packed::{Packed, TILE_DEPTH};
 use crate::pool::Pool;
-use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch, TILE_COLUMNS, TILE_PASS, TILE_ROWS};
+use crate::scratch::{DEPTH, PANEL, Scratch};
 use crate::simd::{self, Kernel, Simd};
 use crate::source::Rows;
+use half::bf16;
 use moeworks_ops::DType;
+use std::ops::Range;
 
 /// Below this many rows a bf16 panel is widened on the way instead of first.
 const FEW: usize = 5;
 
 /// Rows and the weight they are multiplied by.
 pub type Term<'a> = (Rows<'a>, Packed<'a>);
+
+/// Terms of a product at most.
+const TERMS: usize = 2;
+
+/// Columns of a strip, about: results of all rows of a block that an epilogue takes at once.
+const STRIP: usize = 32 * PANEL;
 
 /// Cuts rows of all experts and columns into blocks, and finds the block of a task. Blocks of rows follow one another
 /// first, so that a weight's columns are still in the cache when the next rows need them.
@@ -63,9 +71,9 @@ impl Blocks<'_> {
     }
 }
 
-/// `y = sum of x w^T` over one or more terms of one shape, block by block into an epilogue. Columns are counted in
-/// panels' lanes, so that gate and up panels each have theirs; a block starts at a multiple of `unit` columns (at most
-/// COLUMNS), whole units.
+/// `y = sum of x w^T` over one or two terms of one shape, block by block into an epilogue. Columns are counted in
+/// panels' lanes, so that gate and up panels each have theirs; an epilogue's blocks start at a multiple of `unit`
+/// columns and are whole units.
 pub fn forward<E: Epilogue>(
     pool: &mut Pool,
     isa: Isa,
@@ -75,29 +83,95 @@ pub fn forward<E: Epilogue>(
     unit: usize,
     epilogue: &E,
 ) {
-    let paired = terms[0].1.dtype == DType::Bf16 && isa.multiplies_bf16();
-    let row_unit = if paired { Pairs::row_unit(isa) } else { 12 };
-    let (most, wide) = if paired { (TILE_ROWS / row_unit * row_unit, TILE_COLUMNS) } else { (ROWS, COLUMNS) };
+    assert!(terms.len() <= TERMS, "{} terms", terms.len());
+    let multiplier = Multiplier::new(isa, terms[0].1.dtype);
+    let cut = Cut::of(isa, matches!(multiplier, Multiplier::Pairs(_)));
+    // Rows that are copied stay in the second-level cache with their whole depth.
+    let copied: usize =
+        terms.iter().filter(|term| !multiplier.reads_in_place(term)).map(|t| multiplier.row_bytes(t)).sum();
+    let most = match copied {
+        0 => cut.rows,
+        bytes => (cut.left_bytes / bytes / cut.row_unit * cut.row_unit).clamp(4 * cut.row_unit, cut.rows),
+    };
+    let room = terms.iter().map(|t| multiplier.row_bytes(t)).sum::<usize>() * (most + 2 * PANEL);
     let rows: usize = (0..groups.len()).map(|e| groups.rows(e).len()).sum();
     // Few rows make few blocks of rows: cut columns finer then, so that every thread has work.
     let wanted = (4 * pool.threads()).div_ceil(rows.div_ceil(most).max(1));
-    let width = block(columns, unit, wide / unit * unit, wanted);
-    let blocks = Blocks { groups, most, unit: row_unit, columns: width, extent: columns };
+    let width = block(columns, unit, (cut.columns / unit * unit).max(unit), wanted);
+    let strip = (STRIP / unit * unit).max(unit);
+    let blocks = Blocks { groups, most, unit: cut.row_unit, columns: width, extent: columns };
     pool.run(blocks.count(), &|task, scratch| {
         let place = blocks.place(task);
         // SAFETY: `Forward` reads the rows and panels of its place, which are inside their operands, and blocks of
         // different tasks have no result in common.
-        unsafe { simd::run(isa.vector(), Forward { terms, place, epilogue, scratch, paired: paired.then_some(isa) }) }
+        unsafe { simd::run(isa.vector(), Forward { terms, place, strip, room, multiplier, epilogue, scratch }) }
     });
+}
+
+/// How terms are multiplied.
+#[derive(Clone, Copy)]
+enum Multiplier {
+    /// f32 by f32.
+    Floats,
+    /// f32, rounded to bf16, by bf16 that is widened.
+    Widened,
+    /// Pairs of bf16, on this path.
+    Pairs(Isa),
+}
+
+impl Multiplier {
+    fn new(isa: Isa, weights: DType) -> Self {
+        match weights {
+            DType::Bf16 if isa.multiplies_bf16() => Multiplier::Pairs(isa),
+            DType::Bf16 => Multiplier::Widened,
+            _ => Multiplier::Floats,
+        }
+    }
+
+    /// Depth of a term as its copy has it.
+    fn depth(self, w: &Packed) -> usize {
+        match self {
+            Multiplier::Floats | Multiplier::Widened => w.depth.next_multiple_of(2),
+            Multiplier::Pairs(_) => w.depth.next_multiple_of(TILE_DEPTH),
+        }
+    }
+
+    /// Bytes of a copied row.
+    fn row_bytes(self, (_, w): &Term) -> usize {
+        self.depth(w) * if let Multiplier::Pairs(_) = self { 2 } else { 4 }
+    }
+
+    /// Whether rows are read where they are, but perhaps for the last ones.
+    fn reads_in_place(self, (x, w): &Term) -> bool {
+        match self {
+            Multiplier::Floats | Multiplier::Widened => x.in_place(self.rounds()).is_some(),
+            Multiplier::Pairs(_) => x.bf16_in_place(0, 0).is_some() && self.depth(w) == w.depth,
+        }
+    }
+
+    fn rounds(self) -> bool {
+        !matches!(self, Multiplier::Floats)
+    }
 }
 
 struct Forward<'a, E> {
     terms: &'a [Term<'a>],
     place: Place,
+    /// Columns that the epilogue takes at once.
+    strip: usize,
+    /// Bytes of all rows' copies at most.
+    room: usize,
+    multiplier: Multiplier,
     epilogue: &'a E,
     scratch: &'a mut Scratch,
-    /// The path, where it multiplies pairs.
-    paired: Option<Isa>,
+}
+
+/// Rows of a term where kernels read them, f32 or bf16.
+#[derive(Clone, Copy)]
+struct Ready {
+    start: *const u8,
+    /// Elements from row to row.
+    step: usize,
 }
 
 impl<E: Epilogue> Kernel for Forward<'_, E> {
@@ -105,116 +179,167 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Forward { terms, place, epilogue, scratch, paired } = self;
-        // A block may start inside a panel: its first columns are then computed for nothing.
-        let skip = place.columns.start % PANEL;
-        let panels = (skip + place.columns.len()).div_ceil(PANEL);
-        // Rows a power of two apart would share too few cache sets.
-        let (c, step) = (scratch.c(), (panels + 1) * PANEL);
-        let mut fresh = true;
-        // SAFETY: scratch holds a block of results and a panel more; the caller keeps the place inside the operands.
+        let Forward { terms, place, strip, room, multiplier, epilogue, scratch } = self;
+        let Place { expert, rows, columns } = place;
+        let mut ready = [Ready { start: std::ptr::null(), step: 0 }; TERMS];
+        let mut at = scratch.left(room);
+        // SAFETY: there is room for all rows of all terms; the caller keeps the place inside the operands. Scratch holds
+        // a strip of results, and a panel more.
         unsafe {
-            for (x, w) in terms {
-                match paired {
-                    Some(isa) => in_pairs::<S>(isa, x, w, &place, panels, scratch, step, fresh),
-                    None => on_vectors::<S>(x, w, &place, panels, scratch, step, fresh),
+            for (ready, term) in ready.iter_mut().zip(terms) {
+                *ready = bring::<S>(multiplier, term, &rows, at);
+                at = at.add(multiplier.row_bytes(term) * (rows.len() + 2 * PANEL));
+            }
+            let c = scratch.c();
+            for start in columns.clone().step_by(strip) {
+                let here = start..(start + strip).min(columns.end);
+                let next = here.end..(here.end + strip).min(columns.end);
+                // A block may start inside a panel: its first columns are then computed for nothing.
+                let skip = here.start % PANEL;
+                let panels = (skip + here.len()).div_ceil(PANEL);
+                // Rows a power of two apart would share too few cache sets.
+                let step = (panels + 1) * PANEL;
+                let first = here.start / PANEL;
+                // While results of this strip are computed, what the epilogue of the next one reads is asked for.
+                let ahead = |part: Range<usize>, panel: usize| {
+                    let column = next.start + panel * PANEL;
+                    if column < next.end {
+                        let rows = rows.start + part.start..rows.start + part.end;
+                        epilogue.ahead(expert, rows, column..(column + 2 * PANEL).min(next.end));
+                    }
+                };
+                for (i, ((_, w), ready)) in terms.iter().zip(ready).enumerate() {
+                    let last = i + 1 == terms.len();
+                    let strip = Strip { w, expert, first, panels, rows: rows.len(), c, step, fresh: i == 0 };
+                    let ahead = |part: Range<usize>, panel: usize| {
+                        if last {
+                            ahead(part, panel)
+                        }
+                    };
+                    match multiplier {
+                        Multiplier::Pairs(isa) => strip.in_pairs::<S>(isa, ready, ahead),
+                        _ => strip.on_vectors::<S>(ready, scratch, ahead),
+                    }
+                }
+                epilogue.take::<S>(expert, rows.clone(), here, c.add(skip), step);
+            }
+        }
+    }
+}
+
+/// Rows of a term as kernels read them: where they are, or copied to `to`.
+///
+/// # Safety
+/// `to` has room for the rows.
+#[inline(always)]
+unsafe fn bring<S: Simd>(multiplier: Multiplier, (x, w): &Term, rows: &Range<usize>, to: *mut u8) -> Ready {
+    let depth = multiplier.depth(w);
+    // SAFETY: the caller's.
+    unsafe {
+        if let Multiplier::Pairs(isa) = multiplier {
+            let there = x.bf16_in_place(rows.start, Pairs::rows_read(isa, rows.len()));
+            return match there.filter(|_| depth == w.depth) {
+                Some(data) => Ready { start: data.as_ptr().cast(), step: x.width },
+                None => {
+                    x.copy_bf16::<S>(rows.clone(), 0..w.depth, to.cast(), depth);
+                    Ready { start: to, step: depth }
+                }
+            };
+        }
+        match x.in_place(multiplier.rounds()) {
+            Some(data) => Ready { start: data[rows.start * x.width..].as_ptr().cast(), step: x.width },
+            None => {
+                x.copy_f32::<S>(rows.clone(), 0..w.depth, multiplier.rounds(), to.cast(), depth);
+                Ready { start: to, step: depth }
+            }
+        }
+    }
+}
+
+/// Results of all rows of a block and a few panels.
+struct Strip<'a> {
+    w: &'a Packed<'a>,
+    expert: usize,
+    /// First panel.
+    first: usize,
+    panels: usize,
+    rows: usize,
+    c: *mut f32,
+    step: usize,
+    fresh: bool,
+}
+
+impl Strip<'_> {
+    /// A term, in f32.
+    ///
+    /// # Safety
+    /// Rows and panels are there, and room for results.
+    #[inline(always)]
+    unsafe fn on_vectors<S: Simd>(self, left: Ready, scratch: &Scratch, ahead: impl Fn(Range<usize>, usize)) {
+        let Strip { w, expert, first, panels, rows, c, step, mut fresh } = self;
+        // SAFETY: the caller's.
+        unsafe {
+            for k in (0..w.depth).step_by(DEPTH) {
+                let depth = (w.depth - k).min(DEPTH);
+                let last = k + depth == w.depth;
+                let ahead = |part: Range<usize>, panel: usize| {
+                    if last {
+                        ahead(part, panel)
+                    }
+                };
+                let a = Left { start: left.start.cast::<f32>().add(k), row_step: left.step, k_step: 1 };
+                let even = depth.next_multiple_of(2);
+                if w.dtype != DType::Bf16 {
+                    let start = w.f32_panel(expert, first, k);
+                    let b = Right { start, k_step: PANEL, panel_step: w.panel_stride() };
+                    multiply::<S>(rows, panels, depth, a, b, c, step, fresh, ahead);
+                } else if rows < FEW {
+                    for p in 0..panels {
+                        let b = w.bf16_panel(expert, first + p, k);
+                        multiply_pairs::<S>(rows, even, a, b, c.add(p * PANEL), step, fresh);
+                    }
+                } else {
+                    for p in (0..panels).step_by(2) {
+                        let both = (panels - p).min(2);
+                        for side in 0..both {
+                            let panel = w.bf16_panel(expert, first + p + side, k);
+                            widen_panel::<S>(panel, even, scratch.b().add(side * DEPTH * PANEL), PANEL);
+                        }
+                        let b = Right { start: scratch.b(), k_step: PANEL, panel_step: DEPTH * PANEL };
+                        let ahead = |part: Range<usize>, panel: usize| ahead(part, p + panel);
+                        multiply::<S>(rows, both, even, a, b, c.add(p * PANEL), step, fresh, ahead);
+                    }
                 }
                 fresh = false;
             }
-            epilogue.take::<S>(place.expert, place.rows, place.columns, c.add(skip), step);
         }
     }
-}
 
-/// A term's block, in f32.
-///
-/// # Safety
-/// The place is inside the operands, and scratch holds `panels` panels of results.
-#[inline(always)]
-unsafe fn on_vectors<S: Simd>(
-    x: &Rows,
-    w: &Packed,
-    place: &Place,
-    panels: usize,
-    scratch: &mut Scratch,
-    step: usize,
-    mut fresh: bool,
-) {
-    let (rows, first) = (place.rows.len(), place.columns.start / PANEL);
-    let (c, bf16) = (scratch.c(), w.dtype == DType::Bf16);
-    // SAFETY: scratch holds ROWS x DEPTH and DEPTH x 2 PANEL operands; the rest is the caller's.
-    unsafe {
-        for k in (0..w.depth).step_by(DEPTH) {
-            let depth = (w.depth - k).min(DEPTH);
-            let even = depth.next_multiple_of(2);
-            let a = match x.in_place(bf16) {
-                Some(data) => {
-                    Left { start: data[place.rows.start * x.width + k..].as_ptr(), row_step: x.width, k_step: 1 }
-                }
-                None => {
-                    x.copy_f32::<S>(place.rows.clone(), k..k + depth, bf16, scratch.a(), even);
-                    Left { start: scratch.a(), row_step: even, k_step: 1 }
-                }
-            };
-            if !bf16 {
-                let start = w.f32_panel(place.expert, first, k);
-                let b = Right { start, k_step: PANEL, panel_step: w.panel_stride() };
-                multiply::<S>(rows, panels, depth, a, b, c, step, fresh);
-            } else if rows < FEW {
-                for p in 0..panels {
-                    let b = w.bf16_panel(place.expert, first + p, k);
-                    multiply_pairs::<S>(rows, even, a, b, c.add(p * PANEL), step, fresh);
-                }
-            } else {
-                for p in (0..panels).step_by(2) {
-                    let both = (panels - p).min(2);
-                    for side in 0..both {
-                        let panel = w.bf16_panel(place.expert, first + p + side, k);
-                        widen_panel::<S>(panel, even, scratch.b().add(side * DEPTH * PANEL), PANEL);
+    /// A term, in pairs of bf16.
+    ///
+    /// # Safety
+    /// As [`Strip::on_vectors`].
+    #[inline(always)]
+    unsafe fn in_pairs<S: Simd>(self, isa: Isa, left: Ready, ahead: impl Fn(Range<usize>, usize)) {
+        let Strip { w, expert, first, panels, rows, c, step, mut fresh } = self;
+        let (all, pass) = (w.depth.next_multiple_of(TILE_DEPTH), Cut::of(isa, true).pass);
+        // SAFETY: the caller's; packed weights are padded to whole tiles.
+        unsafe {
+            let pairs = Pairs::ready(isa);
+            for k in (0..all).step_by(pass) {
+                let depth = (all - k).min(pass);
+                let last = k + depth == all;
+                let ahead = |part: Range<usize>, panel: usize| {
+                    if last {
+                        ahead(part, panel)
                     }
-                    let b = Right { start: scratch.b(), k_step: PANEL, panel_step: DEPTH * PANEL };
-                    multiply::<S>(rows, both, even, a, b, c.add(p * PANEL), step, fresh);
-                }
+                };
+                let a = left.start.cast::<bf16>().add(k);
+                // Beyond the strip it is the next one's.
+                let panel = |p: usize| w.bf16_panel(expert, (first + p).min(w.panels - 1), k);
+                pairs.block::<S>(rows, panels, depth, a, left.step, panel, c, step, fresh, ahead);
+                fresh = false;
             }
-            fresh = false;
-        }
-    }
-}
-
-/// A term's block, in pairs of bf16.
-///
-/// # Safety
-/// As [`on_vectors`].
-#[inline(always)]
-unsafe fn in_pairs<S: Simd>(
-    isa: Isa,
-    x: &Rows,
-    w: &Packed,
-    place: &Place,
-    panels: usize,
-    scratch: &mut Scratch,
-    step: usize,
-    mut fresh: bool,
-) {
-    let (rows, first) = (place.rows.len(), place.columns.start / PANEL);
-    // SAFETY: scratch holds TILE_ROWS x TILE_PASS bf16, and two tiles' rows more; packed weights are padded to whole
-    // tiles; rows read in place are all there; the rest is the caller's.
-    unsafe {
-        let pairs = Pairs::ready(isa);
-        for k in (0..w.depth).step_by(TILE_PASS) {
-            let depth = (w.depth - k).min(TILE_PASS);
-            let padded = depth.next_multiple_of(TILE_DEPTH);
-            let there = x.bf16_in_place(place.rows.start, Pairs::rows_read(isa, rows)).filter(|_| depth == padded);
-            let (a, a_step) = match there {
-                Some(data) => (data[k..].as_ptr(), x.width),
-                None => {
-                    x.copy_bf16::<S>(place.rows.clone(), k..k + depth, scratch.a_bf16(), padded);
-                    (scratch.a_bf16().cast_const(), padded)
-                }
-            };
-            let panel = |p: usize| w.bf16_panel(place.expert, first + p, k);
-            pairs.block::<S>(rows, panels, padded, a, a_step, panel, scratch.c(), step, fresh);
-            fresh = false;
         }
     }
 }

@@ -5,11 +5,13 @@
 //! into its thread's scratch where they do not lie as a kernel reads them, and hands the finished block to an epilogue.
 //! Every result is one chain of multiply-adds over the whole depth in order, so block shapes never change a bit.
 
+mod cut;
 mod dots;
 mod forward;
 mod pairs;
 mod weight_gradient;
 
+use cut::Cut;
 pub use forward::forward;
 pub use pairs::Pairs;
 pub use weight_gradient::weight_gradient;

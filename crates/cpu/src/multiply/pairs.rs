@@ -11,6 +11,7 @@ use crate::packed::TILE_DEPTH;
 use crate::scratch::PANEL;
 use crate::simd::Simd;
 use half::bf16;
+use std::ops::Range;
 
 /// What multiplies, made ready for this thread.
 pub enum Pairs {
@@ -42,14 +43,10 @@ impl Pairs {
         if isa.has_tiles() { rows.next_multiple_of(32) } else { rows }
     }
 
-    /// Rows that blocks are whole multiples of, where there are enough.
-    pub fn row_unit(isa: Isa) -> usize {
-        if isa.has_tiles() { 32 } else { dots::ROWS }
-    }
-
     /// `c = a b`, or `c += a b` unless `fresh`: rows (`a_step` apart) times panels where `panel` says, over a depth
     /// that is a multiple of 32, into `c` (rows `step` apart). Two panels stay in the first-level cache while all rows
-    /// pass.
+    /// pass. `panel` may be asked for two more panels, whose bytes need not be there. Behind each part of the work,
+    /// `ahead` is told which rows and which two panels (the first of them) it was.
     ///
     /// # Safety
     /// `a` and `c` have room for the rows, on tiles rounded up to 32; rows of `c` for an even number of panels; panels
@@ -66,16 +63,19 @@ impl Pairs {
         c: *mut f32,
         step: usize,
         fresh: bool,
+        ahead: impl Fn(Range<usize>, usize),
     ) {
         // SAFETY: the caller's.
         unsafe {
             match self {
                 Pairs::Dots => {
                     let a = LeftPairs { start: a, row_step: a_step, pair_step: 2 };
-                    dots::block::<S>(rows, panels, depth / 2, a, panel, c, step, fresh);
+                    dots::block::<S>(rows, panels, depth / 2, a, panel, c, step, fresh, ahead);
                 }
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                Pairs::Tiles(tiles) => on_tiles(tiles, rows, panels, depth, a, a_step, panel, c, step, fresh),
+                Pairs::Tiles(tiles) => {
+                    on_tiles(tiles, rows, panels, depth, a, a_step, panel, c, step, fresh, ahead);
+                }
             }
         }
     }
@@ -95,6 +95,7 @@ unsafe fn on_tiles(
     c: *mut f32,
     step: usize,
     fresh: bool,
+    ahead: impl Fn(Range<usize>, usize),
 ) {
     // SAFETY: the caller's. Rows past the last one are stale numbers whose results nobody reads.
     unsafe {
@@ -105,13 +106,14 @@ unsafe fn on_tiles(
                 if p + 1 < panels {
                     // The next two panels come while all rows pass these, a part of them with each pair of tiles.
                     let part = row / 32 * steps * 64;
-                    let ahead = [p + 2, p + 3].map(|next| panel(next.min(panels - 1)).wrapping_add(part));
-                    tiles.two_by_two(steps, a, a_step, [panel(p), panel(p + 1)], ahead, c, step, fresh);
+                    let coming = [p + 2, p + 3].map(|next| panel(next).wrapping_add(part));
+                    tiles.two_by_two(steps, a, a_step, [panel(p), panel(p + 1)], coming, c, step, fresh);
                 } else {
                     for i in [0, 16] {
                         tiles.one_by_one(steps, a.add(i * a_step), a_step, panel(p), c.add(i * step), step, fresh);
                     }
                 }
+                ahead(row..(row + 32).min(rows), p);
             }
         }
     }

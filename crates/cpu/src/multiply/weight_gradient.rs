@@ -1,14 +1,16 @@
 //! `dw = dy^T x`.
 
-use super::{Groups, Pairs, Place, block};
+use super::dots::{self, LeftPairs};
+use super::{Cut, Groups, Pairs, Place, block};
 use crate::epilogue::Epilogue;
 use crate::isa::Isa;
 use crate::kernel::{Left, Right, multiply};
 use crate::packed::TILE_DEPTH;
 use crate::pool::Pool;
-use crate::scratch::{COLUMNS, DEPTH, PANEL, ROWS, Scratch, TILE_COLUMNS, TILE_PASS, TILE_ROWS};
+use crate::scratch::{DEPTH, PANEL, Scratch, TILE_PASS};
 use crate::simd::{self, Kernel, Simd};
 use crate::source::Rows;
+use std::cell::Cell;
 use std::ops::Range;
 
 /// `dw = dy^T x` for every expert, over its rows. Several `dy` over the same `x` (gate and up) make one product whose
@@ -29,7 +31,9 @@ pub fn weight_gradient<E: Epilogue>(
     let paired = rounded && isa.multiplies_bf16();
     // Pairs are arranged anew for every block: as few blocks as keep all threads at work.
     let wanted = (if paired { 1 } else { 4 } * pool.threads()).div_ceil(groups.len());
-    let (unit, most, widest) = if paired { (2 * PANEL, TILE_ROWS, TILE_COLUMNS) } else { (3 * PANEL, ROWS, COLUMNS) };
+    let cut = Cut::of(isa, paired);
+    let unit = if paired { 2 * PANEL } else { 3 * PANEL };
+    let (most, widest) = (cut.rows.next_multiple_of(unit), cut.columns);
     let tall = block(all, unit, most, wanted);
     let wide = block(inputs, 2 * PANEL, widest, wanted.div_ceil(all.div_ceil(tall)));
     let (down, across) = (all.div_ceil(tall), inputs.div_ceil(wide));
@@ -81,7 +85,7 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
         let panels = self.place.columns.len().div_ceil(PANEL);
         // Rows a power of two apart would share too few cache sets.
         let (c, step) = (self.scratch.c(), (panels + 1) * PANEL);
-        let most = if self.paired.is_some() { TILE_PASS } else { DEPTH };
+        let most = self.paired.map_or(DEPTH, |_| TILE_PASS);
         // SAFETY: scratch holds the blocks; operands are inside their tensors by the caller.
         unsafe {
             // Passes as even as tiles allow: a short one costs as many results as a long one.
@@ -93,7 +97,10 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
                 let part = start..(start + pass).min(self.over.end);
                 let fresh = start == self.over.start;
                 match self.paired {
-                    Some(isa) => self.in_pairs::<S>(isa, part, panels, c, step, fresh),
+                    Some(isa) => {
+                        let next = part.end..(part.end + pass).min(self.over.end);
+                        self.in_pairs::<S>(isa, part, next, panels, c, step, fresh);
+                    }
                     None => self.on_vectors::<S>(part, panels, c, step, fresh),
                 }
             }
@@ -140,13 +147,13 @@ impl<E> WeightGradient<'_, E> {
                 let b = Right { start: panel(p), k_step: 2 * PANEL, panel_step: PANEL };
                 for (at, rows, a) in &left[..count] {
                     let c = c.add(at * step + p * PANEL);
-                    multiply::<S>(*rows, both, over.len(), *a, b, c, step, fresh);
+                    multiply::<S>(*rows, both, over.len(), *a, b, c, step, fresh, |_, _| {});
                 }
             }
         }
     }
 
-    /// Rows `over` of the depth, in pairs of bf16.
+    /// Rows `over` of the depth, in pairs of bf16; the rows `next` come after them.
     ///
     /// # Safety
     /// As the kernel's.
@@ -155,23 +162,46 @@ impl<E> WeightGradient<'_, E> {
         &self,
         isa: Isa,
         over: Range<usize>,
+        next: Range<usize>,
         panels: usize,
         c: *mut f32,
         step: usize,
         fresh: bool,
     ) {
         let depth = over.len().next_multiple_of(TILE_DEPTH);
-        let (a, b) = (self.scratch.a_bf16(), self.scratch.b_bf16());
-        // SAFETY: scratch holds TILE_ROWS x TILE_PASS and as much of TILE_COLUMNS; the rest is the caller's.
+        let (a, b, rows) = (self.scratch.a_bf16(), self.scratch.b_bf16(), self.place.rows.len());
+        // SAFETY: scratch holds TILE_ROWS and a panel more x TILE_PASS, and as much of TILE_COLUMNS; the rest is the
+        // caller's.
         unsafe {
-            // In ascending order: what a part writes beyond its columns, the next one overwrites.
+            let panel = |p: usize| b.add(p * depth * PANEL).cast_const();
+            self.x.copy_panels::<S>(over.clone(), self.place.columns.clone(), b, depth);
+            let pairs = Pairs::ready(isa);
+            // While these rows are multiplied the next ones are asked for, some behind each part of the work.
+            let each = (12 * next.len()).div_ceil(rows * panels.div_ceil(2)).max(1);
+            let asked = Cell::new(next.start);
+            let ahead = |_: Range<usize>, _: usize| {
+                let now = asked.get()..(asked.get() + each).min(next.end);
+                asked.set(now.end);
+                for (dy, columns, _) in self.parts() {
+                    dy.ahead(now.clone(), columns);
+                }
+                self.x.ahead(now, self.place.columns.clone());
+            };
+            // Left operands in ascending order: what a part writes beyond its columns, the next one overwrites.
+            if let Pairs::Dots = pairs {
+                // Pairs a power of two apart would share too few cache sets.
+                let height = rows.next_multiple_of(PANEL) + PANEL;
+                for (dy, columns, at) in self.parts() {
+                    dy.copy_pair_rows::<S>(over.clone(), columns, a.add(2 * at), height);
+                }
+                let a = LeftPairs { start: a, row_step: 2, pair_step: 2 * height };
+                dots::block::<S>(rows, panels, over.len().div_ceil(2), a, panel, c, step, fresh, ahead);
+                return;
+            }
             for (dy, columns, at) in self.parts() {
                 dy.copy_transposed::<S>(over.clone(), columns, a.add(at * depth), depth);
             }
-            self.x.copy_panels::<S>(over, self.place.columns.clone(), b, depth);
-            let panel = |p: usize| b.add(p * depth * PANEL).cast_const();
-            let (pairs, rows) = (Pairs::ready(isa), self.place.rows.len());
-            pairs.block::<S>(rows, panels, depth, a, depth, panel, c, step, fresh);
+            pairs.block::<S>(rows, panels, depth, a, depth, panel, c, step, fresh, ahead);
         }
     }
 }

@@ -161,6 +161,20 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
         }
     }
     #[inline(always)]
+    unsafe fn interleave_two(even: *const bf16, odd: *const bf16, to: [*mut bf16; 2]) {
+        // SAFETY: as above.
+        unsafe {
+            // Pair i of the first 16, then of the second: element i of `even`, and of `odd`, which counts from 32 on.
+            let pairs = |first: i32| {
+                let step = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+                _mm512_add_epi32(_mm512_mullo_epi32(step, _mm512_set1_epi32(0x0001_0001)), _mm512_set1_epi32(first))
+            };
+            let (a, b) = (_mm512_loadu_si512(even.cast()), _mm512_loadu_si512(odd.cast()));
+            _mm512_storeu_si512(to[0].cast(), _mm512_permutex2var_epi16(a, pairs(0x0020_0000), b));
+            _mm512_storeu_si512(to[1].cast(), _mm512_permutex2var_epi16(a, pairs(0x0030_0010), b));
+        }
+    }
+    #[inline(always)]
     unsafe fn round_bf16(v: Self::V) -> Self::V {
         // SAFETY: as above.
         unsafe { _mm512_castsi512_ps(rounded(v)) }

@@ -120,6 +120,16 @@ pub unsafe trait Simd: Copy + 'static {
         // SAFETY: the caller's.
         unsafe { Self::store_pairs(to, Self::load_bf16(even), Self::load_bf16(odd)) }
     }
+    /// As two of `interleave` for elements that follow one another, to two places.
+    #[inline(always)]
+    unsafe fn interleave_two(even: *const bf16, odd: *const bf16, to: [*mut bf16; 2]) {
+        for (i, to) in to.into_iter().enumerate() {
+            for lane in (0..16).step_by(Self::LANES) {
+                // SAFETY: the caller's: 32 elements of each, and room for 16 pairs in both places.
+                unsafe { Self::interleave(even.add(16 * i + lane), odd.add(16 * i + lane), to.add(2 * lane)) };
+            }
+        }
+    }
     /// Rounds every lane to the nearest bf16, ties to even, and keeps it as f32.
     unsafe fn round_bf16(v: Self::V) -> Self::V;
     /// `a + b`
@@ -236,6 +246,19 @@ pub unsafe trait Simd: Copy + 'static {
             Self::reciprocal(Self::add(Self::splat(1.0), e))
         }
     }
+}
+
+/// Asks for the cache lines of `n` elements, in the second-level cache; they may be anywhere.
+#[inline(always)]
+pub fn lines<T>(from: *const T, n: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for i in (0..n).step_by(64 / size_of::<T>()) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: every x86-64 processor has it, and it never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(i).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (from, n);
 }
 
 /// Orders streamed stores before all that follows.
