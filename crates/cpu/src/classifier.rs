@@ -225,13 +225,6 @@ struct Spread<'a> {
 
 impl Epilogue for Spread<'_> {
     #[inline(always)]
-    fn ahead(&self, _: usize, rows: Range<usize>, columns: Range<usize>) {
-        for t in rows {
-            self.to.ahead(t * self.width + columns.start, columns.len());
-        }
-    }
-
-    #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
         _: usize,

@@ -1,7 +1,7 @@
 //! What happens to a block of results while it is still in the cache.
 
 use crate::shared::Shared;
-use crate::simd::{Simd, lines, stream_end};
+use crate::simd::{Simd, stream_end};
 use crate::source::Data;
 use half::bf16;
 use moeworks_ops::{Access, DType, Memory, Tensor};
@@ -13,10 +13,6 @@ pub trait Epilogue: Sync {
     fn overwrites(&self) -> bool {
         true
     }
-
-    /// Asks for what [`Epilogue::take`] will read from memory, or write there through the caches.
-    #[inline(always)]
-    fn ahead(&self, _expert: usize, _rows: Range<usize>, _columns: Range<usize>) {}
 
     /// Takes a block.
     ///
@@ -101,15 +97,6 @@ impl Target {
         }
     }
 
-    /// Asks for the cache lines of `n` elements from `i` on, which may be anywhere.
-    #[inline(always)]
-    pub fn ahead(self, i: usize, n: usize) {
-        match self {
-            Target::F32(x) => lines(x.address(i), n),
-            Target::Bf16(x) => lines(x.address(i), n),
-        }
-    }
-
     /// The first `n` lanes from element `i`, widened.
     ///
     /// # Safety
@@ -169,19 +156,6 @@ pub struct Store<'a> {
 impl Epilogue for Store<'_> {
     fn overwrites(&self) -> bool {
         matches!(self.on, Addend::None)
-    }
-
-    #[inline(always)]
-    fn ahead(&self, expert: usize, rows: Range<usize>, columns: Range<usize>) {
-        for row in rows {
-            let at = expert * self.expert_step + row * self.width + columns.start;
-            if let Addend::Other(x) = self.on {
-                lines(x.as_ptr().wrapping_add(at), columns.len());
-            }
-            if !self.stream || !self.overwrites() {
-                self.to.ahead(at, columns.len());
-            }
-        }
     }
 
     #[inline(always)]

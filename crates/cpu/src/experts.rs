@@ -26,13 +26,6 @@ struct Activate {
 
 impl Epilogue for Activate {
     #[inline(always)]
-    fn ahead(&self, _: usize, rows: Range<usize>, columns: Range<usize>) {
-        for row in rows {
-            self.hidden.ahead(row * self.width + columns.start / 2, columns.len() / 2);
-        }
-    }
-
-    #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
         _: usize,
@@ -295,15 +288,6 @@ struct Reweigh<'a> {
 
 impl Epilogue for Reweigh<'_> {
     #[inline(always)]
-    fn ahead(&self, _: usize, rows: Range<usize>, columns: Range<usize>) {
-        for row in rows {
-            for x in [self.g, self.u, self.h] {
-                x.ahead(row * self.f + columns.start, columns.len());
-            }
-        }
-    }
-
-    #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
         _: usize,
@@ -313,9 +297,41 @@ impl Epilogue for Reweigh<'_> {
         step: usize,
     ) {
         let Reweigh { g, u, h, weights, dots, f } = self;
-        // SAFETY: an address only.
-        let aligned = |h: &Shared<f32>| unsafe { (h.at(0) as usize).is_multiple_of(64) };
-        let stream = f.is_multiple_of(PANEL) && matches!(h, Target::F32(h) if aligned(h));
+        let aligned = |h: usize| f.is_multiple_of(2 * PANEL) && h.is_multiple_of(64);
+        let whole = S::LANES == PANEL && columns.start.is_multiple_of(CHUNK) && columns.len().is_multiple_of(CHUNK);
+        let chunk_of = |row: usize, chunk: usize| row * f.div_ceil(CHUNK) + chunk / CHUNK;
+        // The commonest kind, without a choice for every vector.
+        if let (Target::Bf16(g), Target::Bf16(u), Target::Bf16(h)) = (g, u, h)
+            && whole
+            && aligned(h.address(0) as usize)
+        {
+            for (i, row) in rows.enumerate() {
+                for chunk in columns.clone().step_by(CHUNK) {
+                    // SAFETY: the block holds whole chunks; the row's elements and this chunk's dot are this call's own,
+                    // and hidden ones on whole cache lines.
+                    unsafe {
+                        let (weight, mut dot) = (S::splat(weights[row]), S::splat(0.0));
+                        let from = block.add(i * step + chunk - columns.start);
+                        for c in (0..CHUNK).step_by(2 * PANEL) {
+                            let mut hidden = [weight; 2];
+                            for side in 0..2 {
+                                let (c, at) = (c + side * PANEL, row * f + chunk + c + side * PANEL);
+                                let (gate, up) = (S::load_bf16(g.at(at)), S::load_bf16(u.at(at)));
+                                let new = turn::<S>(S::load(from.add(c)), gate, up, weight, &mut dot);
+                                S::store_bf16(g.at(at), new.gate);
+                                S::store_bf16(u.at(at), new.up);
+                                hidden[side] = new.hidden;
+                            }
+                            S::stream_bf16(h.at(row * f + chunk + c), hidden[0], hidden[1]);
+                        }
+                        *dots.at(chunk_of(row, chunk)) = S::sum(dot);
+                    }
+                }
+            }
+            stream_end();
+            return;
+        }
+        let stream = matches!(h, Target::F32(h) if aligned(h.address(0) as usize));
         for (i, row) in rows.enumerate() {
             for chunk in columns.clone().step_by(CHUNK) {
                 // SAFETY: the block holds whole panels; the row's elements and this chunk's dot are this call's own.
@@ -325,27 +341,47 @@ impl Epilogue for Reweigh<'_> {
                         let (n, at) = ((columns.end - c).min(S::LANES), row * f + c);
                         let gradient = S::load(block.add(i * step + c - columns.start));
                         let (gate, up) = (g.load::<S>(at, n), u.load::<S>(at, n));
-                        let sigmoid = S::sigmoid(gate);
-                        let silu = S::mul(gate, sigmoid);
-                        let hidden = S::mul(silu, up);
-                        dot = S::fma(hidden, gradient, dot);
-                        // silu'(x) = s + silu (1 - s)
-                        let slope = S::fma(silu, S::sub(S::splat(1.0), sigmoid), sigmoid);
-                        let weighted = S::mul(weight, gradient);
-                        g.store::<S>(at, S::mul(S::mul(weighted, up), slope), n);
-                        u.store::<S>(at, S::mul(weighted, silu), n);
+                        let new = turn::<S>(gradient, gate, up, weight, &mut dot);
+                        g.store::<S>(at, new.gate, n);
+                        u.store::<S>(at, new.up, n);
                         match h {
-                            Target::F32(h) if stream => S::stream(h.at(at), S::mul(weight, hidden)),
-                            _ => h.store::<S>(at, S::mul(weight, hidden), n),
+                            Target::F32(h) if stream => S::stream(h.at(at), new.hidden),
+                            _ => h.store::<S>(at, new.hidden, n),
                         }
                     }
-                    *dots.at(row * f.div_ceil(CHUNK) + chunk / CHUNK) = S::sum(dot);
+                    *dots.at(chunk_of(row, chunk)) = S::sum(dot);
                 }
             }
         }
         if stream {
             stream_end();
         }
+    }
+}
+
+/// Gradients of gate and up, and the weighted hidden row.
+struct Turned<V> {
+    gate: V,
+    up: V,
+    hidden: V,
+}
+
+/// One vector of [`Reweigh`]: adds the gradient's products with the hidden row to `dot`.
+///
+/// # Safety
+/// As every method of `Simd`.
+#[inline(always)]
+unsafe fn turn<S: Simd>(gradient: S::V, gate: S::V, up: S::V, weight: S::V, dot: &mut S::V) -> Turned<S::V> {
+    // SAFETY: the caller's.
+    unsafe {
+        let sigmoid = S::sigmoid(gate);
+        let silu = S::mul(gate, sigmoid);
+        let hidden = S::mul(silu, up);
+        *dot = S::fma(hidden, gradient, *dot);
+        // silu'(x) = s + silu (1 - s)
+        let slope = S::fma(silu, S::sub(S::splat(1.0), sigmoid), sigmoid);
+        let weighted = S::mul(weight, gradient);
+        Turned { gate: S::mul(S::mul(weighted, up), slope), up: S::mul(weighted, silu), hidden: S::mul(weight, hidden) }
     }
 }
 

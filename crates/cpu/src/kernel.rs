@@ -3,7 +3,6 @@
 use crate::scratch::PANEL;
 use crate::simd::{Operands, Simd};
 use half::bf16;
-use std::ops::Range;
 
 /// A left operand in f32: element (row, k) is at `start + row * row_step + k * k_step`.
 #[derive(Clone, Copy)]
@@ -98,7 +97,6 @@ unsafe fn strip<S: Simd, const N: usize>(
     c: *mut f32,
     c_step: usize,
     fresh: bool,
-    ahead: impl Fn(Range<usize>),
 ) {
     // SAFETY: as `registers`, for all rows.
     unsafe {
@@ -107,7 +105,6 @@ unsafe fn strip<S: Simd, const N: usize>(
             ($m:literal) => {
                 while rows - at >= $m {
                     registers::<S, $m, N>(depth, a.down(at), b, c.add(at * c_step), c_step, fresh);
-                    ahead(at..at + $m);
                     at += $m;
                 }
             };
@@ -127,8 +124,7 @@ unsafe fn strip<S: Simd, const N: usize>(
 }
 
 /// `c = a b`, or `c += a b` unless `fresh`, for `panels` panels of 16 columns side by side in `c`. Every result is one
-/// chain of multiply-adds over k, whatever the shape of the block. Behind each part of the work `ahead` is told which
-/// rows and which two panels (the first of them) it was.
+/// chain of multiply-adds over k, whatever the shape of the block.
 ///
 /// # Safety
 /// The operands hold what is asked for, and `c` has room for `rows` rows, `c_step` apart, of `panels` panels.
@@ -142,7 +138,6 @@ pub unsafe fn multiply<S: Simd>(
     c: *mut f32,
     c_step: usize,
     fresh: bool,
-    ahead: impl Fn(Range<usize>, usize),
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -150,20 +145,15 @@ pub unsafe fn multiply<S: Simd>(
         let at = |p: usize| Right { start: b.start.add(p * b.panel_step), ..b };
         if S::REGISTERS == 32 {
             while panels - p >= 2 {
-                strip::<S, 2>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh, |rows| ahead(rows, p));
+                strip::<S, 2>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh);
                 p += 2;
             }
         }
         while p < panels {
-            let ahead = |rows: Range<usize>| {
-                if p.is_multiple_of(2) {
-                    ahead(rows, p)
-                }
-            };
             if S::LANES == PANEL {
-                strip::<S, 1>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh, ahead);
+                strip::<S, 1>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh);
             } else {
-                strip::<S, 2>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh, ahead);
+                strip::<S, 2>(rows, depth, a, at(p), c.add(p * PANEL), c_step, fresh);
             }
             p += 1;
         }

@@ -86,13 +86,6 @@ struct Project<'a> {
 
 impl Epilogue for Project<'_> {
     #[inline(always)]
-    fn ahead(&self, _: usize, rows: Range<usize>, columns: Range<usize>) {
-        for t in rows {
-            self.to.ahead(t * self.heads.row() + columns.start, columns.len());
-        }
-    }
-
-    #[inline(always)]
     unsafe fn take<S: Simd>(
         &self,
         _: usize,

@@ -1,7 +1,7 @@
 //! Rows of activations as multiplications read them: in either number format, perhaps gathered, perhaps scaled.
 
 use crate::scratch::PANEL;
-use crate::simd::{Simd, lines};
+use crate::simd::Simd;
 use half::bf16;
 use moeworks_ops::{Access, DType, Tensor};
 use std::ops::Range;
@@ -312,7 +312,6 @@ impl<'a> Rows<'a> {
             let here = first..(first + 2 * PANEL).min(rows.end);
             for (panel, column) in columns.clone().step_by(2 * PANEL).enumerate() {
                 let part = column..(column + 2 * PANEL).min(columns.end);
-                self.ahead(here.end..(here.end + 2 * PANEL).min(rows.end), part.clone());
                 // SAFETY: the caller's.
                 unsafe {
                     let to = out.add((2 * panel * depth + row) * PANEL);
@@ -349,12 +348,10 @@ impl<'a> Rows<'a> {
         out: *mut bf16,
         height: usize,
     ) {
-        const AHEAD: usize = 16;
         for (pair, row) in rows.clone().step_by(2).enumerate() {
             let here = row..(row + 2).min(rows.end);
             for column in columns.clone().step_by(2 * PANEL) {
                 let part = column..(column + 2 * PANEL).min(columns.end);
-                self.ahead((row + AHEAD).min(rows.end)..(row + AHEAD + 2).min(rows.end), part.clone());
                 // SAFETY: the caller's.
                 unsafe {
                     let to = out.add(2 * (pair * height + column - columns.start));
@@ -371,18 +368,6 @@ impl<'a> Rows<'a> {
                         }
                     }
                 }
-            }
-        }
-    }
-
-    /// Asks for some columns of rows that are read soon: gathered rows follow no order that a processor would see.
-    #[inline(always)]
-    pub fn ahead(&self, rows: Range<usize>, columns: Range<usize>) {
-        for row in rows {
-            let at = self.start(row) + columns.start;
-            match self.data {
-                Data::F32(x) => lines(x.as_ptr().wrapping_add(at), columns.len()),
-                Data::Bf16(x) => lines(x.as_ptr().wrapping_add(at), columns.len()),
             }
         }
     }

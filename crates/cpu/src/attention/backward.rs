@@ -132,7 +132,7 @@ impl Kernel for OfQueries<'_> {
                 pass.weights::<S>(head, &queries, &keys, &block.delta, p, dp);
                 let a = Left { start: dp, row_step: KEYS, k_step: 1 };
                 let b = Right { start: k, k_step: padded, panel_step: PANEL };
-                multiply::<S>(n, padded / PANEL, keys.len(), a, b, dq, padded, fresh, |_, _| {});
+                multiply::<S>(n, padded / PANEL, keys.len(), a, b, dq, padded, fresh);
                 fresh = false;
             }
             pass.store::<S>(dq, padded, queries, layout.query(head), pass.scale());
@@ -179,7 +179,7 @@ impl Kernel for OfKeys<'_> {
                     for (weights, of, to) in [(p, block.dout, dv), (dp, block.q, dk)] {
                         let a = Left { start: weights, row_step: 1, k_step: KEYS };
                         let b = Right { start: of, k_step: padded, panel_step: PANEL };
-                        multiply::<S>(keys.len(), padded / PANEL, n, a, b, to, padded, fresh, |_, _| {});
+                        multiply::<S>(keys.len(), padded / PANEL, n, a, b, to, padded, fresh);
                     }
                     fresh = false;
                 }

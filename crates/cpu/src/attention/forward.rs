@@ -101,7 +101,7 @@ pub(crate) unsafe fn scores<S: Simd>(
     let a = Left { start: q, row_step: padded, k_step: 1 };
     let b = Right { start: keys_transposed, k_step: PANEL, panel_step: padded * PANEL };
     // SAFETY: the caller's.
-    unsafe { multiply::<S>(queries, keys.div_ceil(PANEL), padded, a, b, out, KEYS, true, |_, _| {}) }
+    unsafe { multiply::<S>(queries, keys.div_ceil(PANEL), padded, a, b, out, KEYS, true) }
 }
 
 /// The op on vectors: `first` and the output's rows are as in [`super::attention`].
@@ -163,7 +163,7 @@ impl Kernel for Forward<'_> {
                 }
                 let a = Left { start: p, row_step: KEYS, k_step: 1 };
                 let b = Right { start: v, k_step: padded, panel_step: PANEL };
-                multiply::<S>(n, padded / PANEL, keys.len(), a, b, o, padded, false, |_, _| {});
+                multiply::<S>(n, padded / PANEL, keys.len(), a, b, o, padded, false);
             }
             for i in 0..n {
                 let t = queries.start + i;

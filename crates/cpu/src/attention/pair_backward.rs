@@ -202,8 +202,8 @@ impl Kernel for OfQueries<'_> {
                 let key = |p: usize| operands.transposed(places.key_transposed(group), start + p * PANEL).cast_const();
                 let value =
                     |p: usize| operands.transposed(places.value_transposed(group), start + p * PANEL).cast_const();
-                pairs.block::<S>(n, padded / PANEL, depth, b.left[0], depth, key, b.s, STEP, true, |_, _| {});
-                pairs.block::<S>(n, padded / PANEL, depth, b.left[1], depth, value, b.ds, STEP, true, |_, _| {});
+                pairs.block::<S>(n, padded / PANEL, depth, b.left[0], depth, key, b.s, STEP, true);
+                pairs.block::<S>(n, padded / PANEL, depth, b.left[1], depth, value, b.ds, STEP, true);
                 for (i, t) in queries.clone().enumerate() {
                     let at = head * shape.padded_rows + t;
                     let (scale, lse) = (S::splat(pass.scale()), S::splat(-*context.lse.at(at)));
@@ -218,18 +218,7 @@ impl Kernel for OfQueries<'_> {
                     clear_gaps(out, &visible(pass.first[t] as usize, t, &keys), padded);
                 }
                 let key = |p: usize| operands.pairs(places.key_pairs(group), p, start).cast_const();
-                pairs.block::<S>(
-                    n,
-                    shape.panels,
-                    padded,
-                    b.dweights,
-                    OTHERS,
-                    key,
-                    b.sums[0],
-                    b.sum_step,
-                    fresh,
-                    |_, _| {},
-                );
+                pairs.block::<S>(n, shape.panels, padded, b.dweights, OTHERS, key, b.sums[0], b.sum_step, fresh);
                 fresh = false;
             }
             pass.store::<S>(b.sums[0], b.sum_step, queries, layout.query(head), 1.0);
@@ -273,8 +262,8 @@ impl Kernel for OfKeys<'_> {
                     let panel = |order: usize, p: usize| operands.transposed(order, start + p * PANEL).cast_const();
                     let query = |p: usize| panel(places.query_transposed(head), p);
                     let dout = |p: usize| panel(places.dout_transposed(head), p);
-                    pairs.block::<S>(n, padded / PANEL, depth, b.left[0], depth, query, b.s, STEP, true, |_, _| {});
-                    pairs.block::<S>(n, padded / PANEL, depth, b.left[1], depth, dout, b.ds, STEP, true, |_, _| {});
+                    pairs.block::<S>(n, padded / PANEL, depth, b.left[0], depth, query, b.s, STEP, true);
+                    pairs.block::<S>(n, padded / PANEL, depth, b.left[1], depth, dout, b.ds, STEP, true);
                     let (lse, delta) = (
                         context.lse.at(head * shape.padded_rows + start),
                         context.delta.at(head * shape.padded_rows + start),
@@ -296,30 +285,8 @@ impl Kernel for OfKeys<'_> {
                     let dout = |p: usize| operands.pairs(places.dout_pairs(head), p, start).cast_const();
                     let query = |p: usize| operands.pairs(places.query_pairs(head), p, start).cast_const();
                     let [dk, dv] = b.sums;
-                    pairs.block::<S>(
-                        n,
-                        shape.panels,
-                        padded,
-                        b.weights,
-                        OTHERS,
-                        dout,
-                        dv,
-                        b.sum_step,
-                        fresh,
-                        |_, _| {},
-                    );
-                    pairs.block::<S>(
-                        n,
-                        shape.panels,
-                        padded,
-                        b.dweights,
-                        OTHERS,
-                        query,
-                        dk,
-                        b.sum_step,
-                        fresh,
-                        |_, _| {},
-                    );
+                    pairs.block::<S>(n, shape.panels, padded, b.weights, OTHERS, dout, dv, b.sum_step, fresh);
+                    pairs.block::<S>(n, shape.panels, padded, b.dweights, OTHERS, query, dk, b.sum_step, fresh);
                     fresh = false;
                 }
             }

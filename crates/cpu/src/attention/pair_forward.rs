@@ -87,7 +87,7 @@ impl Kernel for Forward<'_> {
                 let keys = start..(start + KEYS).min(queries.end);
                 let padded = keys.len().next_multiple_of(32);
                 let key = |panel: usize| operands.transposed(group, start + panel * PANEL).cast_const();
-                pairs.block::<S>(n, padded / PANEL, depth, q, depth, key, s, STEP, true, |_, _| {});
+                pairs.block::<S>(n, padded / PANEL, depth, q, depth, key, s, STEP, true);
                 for i in 0..n {
                     let t = queries.start + i;
                     let seen = visible(first[t] as usize, t, &keys);
@@ -98,7 +98,7 @@ impl Kernel for Forward<'_> {
                     }
                 }
                 let value = |panel: usize| operands.pairs(kv + group, panel, start).cast_const();
-                pairs.block::<S>(n, shape.panels, padded, p, KEYS, value, o, o_step, fresh, |_, _| {});
+                pairs.block::<S>(n, shape.panels, padded, p, KEYS, value, o, o_step, fresh);
                 fresh = false;
             }
             for i in 0..n {

@@ -3,7 +3,6 @@
 use crate::scratch::PANEL;
 use crate::simd::{Operands, Simd};
 use half::bf16;
-use std::ops::Range;
 
 /// Rows of a block of registers: with two panels, 24 sums of 32 registers.
 pub const ROWS: usize = 12;
@@ -34,7 +33,6 @@ pub unsafe fn block<S: Simd>(
     c: *mut f32,
     step: usize,
     fresh: bool,
-    ahead: impl Fn(Range<usize>, usize),
 ) {
     // SAFETY: the caller's; blocks of rows and panels are inside it.
     unsafe {
@@ -47,7 +45,6 @@ pub unsafe fn block<S: Simd>(
                     while rows - row >= $m {
                         let left = LeftPairs { start: a.start.add(row * a.row_step), ..a };
                         registers::<S, $m>(pairs, left, right, c.add(row * step + p * PANEL), step, fresh);
-                        ahead(row..row + $m, p);
                         row += $m;
                     }
                 };

@@ -19,12 +19,6 @@ const FEW: usize = 5;
 /// Rows and the weight they are multiplied by.
 pub type Term<'a> = (Rows<'a>, Packed<'a>);
 
-/// Terms of a product at most.
-const TERMS: usize = 2;
-
-/// Columns of a strip, about: results of all rows of a block that an epilogue takes at once.
-const STRIP: usize = 32 * PANEL;
-
 /// Cuts rows of all experts and columns into blocks, and finds the block of a task. Blocks of rows follow one another
 /// first, so that a weight's columns are still in the cache when the next rows need them.
 struct Blocks<'a> {
@@ -71,9 +65,9 @@ impl Blocks<'_> {
     }
 }
 
-/// `y = sum of x w^T` over one or two terms of one shape, block by block into an epilogue. Columns are counted in
-/// panels' lanes, so that gate and up panels each have theirs; an epilogue's blocks start at a multiple of `unit`
-/// columns and are whole units.
+/// `y = sum of x w^T` over one or more terms of one shape, block by block into an epilogue. Columns are counted in
+/// panels' lanes, so that gate and up panels each have theirs; a block starts at a multiple of `unit` columns (at most
+/// COLUMNS), whole units.
 pub fn forward<E: Epilogue>(
     pool: &mut Pool,
     isa: Isa,
@@ -83,10 +77,9 @@ pub fn forward<E: Epilogue>(
     unit: usize,
     epilogue: &E,
 ) {
-    assert!(terms.len() <= TERMS, "{} terms", terms.len());
     let multiplier = Multiplier::new(isa, terms[0].1.dtype);
     let cut = Cut::of(isa, matches!(multiplier, Multiplier::Pairs(_)));
-    // Rows that are copied stay in the second-level cache with their whole depth.
+    // Copied rows stay in the second-level cache with their whole depth.
     let copied: usize =
         terms.iter().filter(|term| !multiplier.reads_in_place(term)).map(|t| multiplier.row_bytes(t)).sum();
     let most = match copied {
@@ -98,13 +91,12 @@ pub fn forward<E: Epilogue>(
     // Few rows make few blocks of rows: cut columns finer then, so that every thread has work.
     let wanted = (4 * pool.threads()).div_ceil(rows.div_ceil(most).max(1));
     let width = block(columns, unit, (cut.columns / unit * unit).max(unit), wanted);
-    let strip = (STRIP / unit * unit).max(unit);
     let blocks = Blocks { groups, most, unit: cut.row_unit, columns: width, extent: columns };
     pool.run(blocks.count(), &|task, scratch| {
         let place = blocks.place(task);
         // SAFETY: `Forward` reads the rows and panels of its place, which are inside their operands, and blocks of
         // different tasks have no result in common.
-        unsafe { simd::run(isa.vector(), Forward { terms, place, strip, room, multiplier, epilogue, scratch }) }
+        unsafe { simd::run(isa.vector(), Forward { terms, place, room, multiplier, epilogue, scratch }) }
     });
 }
 
@@ -157,8 +149,6 @@ impl Multiplier {
 struct Forward<'a, E> {
     terms: &'a [Term<'a>],
     place: Place,
-    /// Columns that the epilogue takes at once.
-    strip: usize,
     /// Bytes of all rows' copies at most.
     room: usize,
     multiplier: Multiplier,
@@ -179,50 +169,28 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Forward { terms, place, strip, room, multiplier, epilogue, scratch } = self;
+        let Forward { terms, place, room, multiplier, epilogue, scratch } = self;
         let Place { expert, rows, columns } = place;
-        let mut ready = [Ready { start: std::ptr::null(), step: 0 }; TERMS];
+        // A block may start inside a panel: its first columns are then computed for nothing.
+        let skip = columns.start % PANEL;
+        let panels = (skip + columns.len()).div_ceil(PANEL);
+        // Rows a power of two apart would share too few cache sets.
+        let step = (panels + 1) * PANEL;
         let mut at = scratch.left(room);
-        // SAFETY: there is room for all rows of all terms; the caller keeps the place inside the operands. Scratch holds
-        // a strip of results, and a panel more.
+        let (first, c) = (columns.start / PANEL, scratch.c());
+        // SAFETY: there is room for all rows of all terms, and scratch holds a block of results and a panel more; the
+        // caller keeps the place inside the operands.
         unsafe {
-            for (ready, term) in ready.iter_mut().zip(terms) {
-                *ready = bring::<S>(multiplier, term, &rows, at);
+            for (i, term) in terms.iter().enumerate() {
+                let left = bring::<S>(multiplier, term, &rows, at);
                 at = at.add(multiplier.row_bytes(term) * (rows.len() + 2 * PANEL));
-            }
-            let c = scratch.c();
-            for start in columns.clone().step_by(strip) {
-                let here = start..(start + strip).min(columns.end);
-                let next = here.end..(here.end + strip).min(columns.end);
-                // A block may start inside a panel: its first columns are then computed for nothing.
-                let skip = here.start % PANEL;
-                let panels = (skip + here.len()).div_ceil(PANEL);
-                // Rows a power of two apart would share too few cache sets.
-                let step = (panels + 1) * PANEL;
-                let first = here.start / PANEL;
-                // While results of this strip are computed, what the epilogue of the next one reads is asked for.
-                let ahead = |part: Range<usize>, panel: usize| {
-                    let column = next.start + panel * PANEL;
-                    if column < next.end {
-                        let rows = rows.start + part.start..rows.start + part.end;
-                        epilogue.ahead(expert, rows, column..(column + 2 * PANEL).min(next.end));
-                    }
-                };
-                for (i, ((_, w), ready)) in terms.iter().zip(ready).enumerate() {
-                    let last = i + 1 == terms.len();
-                    let strip = Strip { w, expert, first, panels, rows: rows.len(), c, step, fresh: i == 0 };
-                    let ahead = |part: Range<usize>, panel: usize| {
-                        if last {
-                            ahead(part, panel)
-                        }
-                    };
-                    match multiplier {
-                        Multiplier::Pairs(isa) => strip.in_pairs::<S>(isa, ready, ahead),
-                        _ => strip.on_vectors::<S>(ready, scratch, ahead),
-                    }
+                let block = Block { w: &term.1, expert, first, panels, rows: rows.len(), c, step, fresh: i == 0 };
+                match multiplier {
+                    Multiplier::Pairs(isa) => block.in_pairs::<S>(isa, left),
+                    _ => block.on_vectors::<S>(left, scratch),
                 }
-                epilogue.take::<S>(expert, rows.clone(), here, c.add(skip), step);
             }
+            epilogue.take::<S>(expert, rows, columns, c.add(skip), step);
         }
     }
 }
@@ -256,8 +224,8 @@ unsafe fn bring<S: Simd>(multiplier: Multiplier, (x, w): &Term, rows: &Range<usi
     }
 }
 
-/// Results of all rows of a block and a few panels.
-struct Strip<'a> {
+/// A block of results.
+struct Block<'a> {
     w: &'a Packed<'a>,
     expert: usize,
     /// First panel.
@@ -269,30 +237,24 @@ struct Strip<'a> {
     fresh: bool,
 }
 
-impl Strip<'_> {
+impl Block<'_> {
     /// A term, in f32.
     ///
     /// # Safety
     /// Rows and panels are there, and room for results.
     #[inline(always)]
-    unsafe fn on_vectors<S: Simd>(self, left: Ready, scratch: &Scratch, ahead: impl Fn(Range<usize>, usize)) {
-        let Strip { w, expert, first, panels, rows, c, step, mut fresh } = self;
+    unsafe fn on_vectors<S: Simd>(self, left: Ready, scratch: &Scratch) {
+        let Block { w, expert, first, panels, rows, c, step, mut fresh } = self;
         // SAFETY: the caller's.
         unsafe {
             for k in (0..w.depth).step_by(DEPTH) {
                 let depth = (w.depth - k).min(DEPTH);
-                let last = k + depth == w.depth;
-                let ahead = |part: Range<usize>, panel: usize| {
-                    if last {
-                        ahead(part, panel)
-                    }
-                };
                 let a = Left { start: left.start.cast::<f32>().add(k), row_step: left.step, k_step: 1 };
                 let even = depth.next_multiple_of(2);
                 if w.dtype != DType::Bf16 {
                     let start = w.f32_panel(expert, first, k);
                     let b = Right { start, k_step: PANEL, panel_step: w.panel_stride() };
-                    multiply::<S>(rows, panels, depth, a, b, c, step, fresh, ahead);
+                    multiply::<S>(rows, panels, depth, a, b, c, step, fresh);
                 } else if rows < FEW {
                     for p in 0..panels {
                         let b = w.bf16_panel(expert, first + p, k);
@@ -306,8 +268,7 @@ impl Strip<'_> {
                             widen_panel::<S>(panel, even, scratch.b().add(side * DEPTH * PANEL), PANEL);
                         }
                         let b = Right { start: scratch.b(), k_step: PANEL, panel_step: DEPTH * PANEL };
-                        let ahead = |part: Range<usize>, panel: usize| ahead(part, p + panel);
-                        multiply::<S>(rows, both, even, a, b, c.add(p * PANEL), step, fresh, ahead);
+                        multiply::<S>(rows, both, even, a, b, c.add(p * PANEL), step, fresh);
                     }
                 }
                 fresh = false;
@@ -318,26 +279,19 @@ impl Strip<'_> {
     /// A term, in pairs of bf16.
     ///
     /// # Safety
-    /// As [`Strip::on_vectors`].
+    /// As [`Block::on_vectors`].
     #[inline(always)]
-    unsafe fn in_pairs<S: Simd>(self, isa: Isa, left: Ready, ahead: impl Fn(Range<usize>, usize)) {
-        let Strip { w, expert, first, panels, rows, c, step, mut fresh } = self;
+    unsafe fn in_pairs<S: Simd>(self, isa: Isa, left: Ready) {
+        let Block { w, expert, first, panels, rows, c, step, mut fresh } = self;
         let (all, pass) = (w.depth.next_multiple_of(TILE_DEPTH), Cut::of(isa, true).pass);
         // SAFETY: the caller's; packed weights are padded to whole tiles.
         unsafe {
             let pairs = Pairs::ready(isa);
             for k in (0..all).step_by(pass) {
                 let depth = (all - k).min(pass);
-                let last = k + depth == all;
-                let ahead = |part: Range<usize>, panel: usize| {
-                    if last {
-                        ahead(part, panel)
-                    }
-                };
                 let a = left.start.cast::<bf16>().add(k);
-                // Beyond the strip it is the next one's.
                 let panel = |p: usize| w.bf16_panel(expert, (first + p).min(w.panels - 1), k);
-                pairs.block::<S>(rows, panels, depth, a, left.step, panel, c, step, fresh, ahead);
+                pairs.block::<S>(rows, panels, depth, a, left.step, panel, c, step, fresh);
                 fresh = false;
             }
         }

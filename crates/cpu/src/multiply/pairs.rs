@@ -11,7 +11,6 @@ use crate::packed::TILE_DEPTH;
 use crate::scratch::PANEL;
 use crate::simd::Simd;
 use half::bf16;
-use std::ops::Range;
 
 /// What multiplies, made ready for this thread.
 pub enum Pairs {
@@ -45,8 +44,7 @@ impl Pairs {
 
     /// `c = a b`, or `c += a b` unless `fresh`: rows (`a_step` apart) times panels where `panel` says, over a depth
     /// that is a multiple of 32, into `c` (rows `step` apart). Two panels stay in the first-level cache while all rows
-    /// pass. `panel` may be asked for two more panels, whose bytes need not be there. Behind each part of the work,
-    /// `ahead` is told which rows and which two panels (the first of them) it was.
+    /// pass. `panel` may be asked for two more panels, whose bytes need not be there.
     ///
     /// # Safety
     /// `a` and `c` have room for the rows, on tiles rounded up to 32; rows of `c` for an even number of panels; panels
@@ -63,18 +61,17 @@ impl Pairs {
         c: *mut f32,
         step: usize,
         fresh: bool,
-        ahead: impl Fn(Range<usize>, usize),
     ) {
         // SAFETY: the caller's.
         unsafe {
             match self {
                 Pairs::Dots => {
                     let a = LeftPairs { start: a, row_step: a_step, pair_step: 2 };
-                    dots::block::<S>(rows, panels, depth / 2, a, panel, c, step, fresh, ahead);
+                    dots::block::<S>(rows, panels, depth / 2, a, panel, c, step, fresh);
                 }
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                 Pairs::Tiles(tiles) => {
-                    on_tiles(tiles, rows, panels, depth, a, a_step, panel, c, step, fresh, ahead);
+                    on_tiles(tiles, rows, panels, depth, a, a_step, panel, c, step, fresh);
                 }
             }
         }
@@ -95,7 +92,6 @@ unsafe fn on_tiles(
     c: *mut f32,
     step: usize,
     fresh: bool,
-    ahead: impl Fn(Range<usize>, usize),
 ) {
     // SAFETY: the caller's. Rows past the last one are stale numbers whose results nobody reads.
     unsafe {
@@ -113,7 +109,6 @@ unsafe fn on_tiles(
                         tiles.one_by_one(steps, a.add(i * a_step), a_step, panel(p), c.add(i * step), step, fresh);
                     }
                 }
-                ahead(row..(row + 32).min(rows), p);
             }
         }
     }

@@ -10,7 +10,6 @@ use crate::pool::Pool;
 use crate::scratch::{DEPTH, PANEL, Scratch, TILE_PASS};
 use crate::simd::{self, Kernel, Simd};
 use crate::source::Rows;
-use std::cell::Cell;
 use std::ops::Range;
 
 /// `dw = dy^T x` for every expert, over its rows. Several `dy` over the same `x` (gate and up) make one product whose
@@ -97,10 +96,7 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
                 let part = start..(start + pass).min(self.over.end);
                 let fresh = start == self.over.start;
                 match self.paired {
-                    Some(isa) => {
-                        let next = part.end..(part.end + pass).min(self.over.end);
-                        self.in_pairs::<S>(isa, part, next, panels, c, step, fresh);
-                    }
+                    Some(isa) => self.in_pairs::<S>(isa, part, panels, c, step, fresh),
                     None => self.on_vectors::<S>(part, panels, c, step, fresh),
                 }
             }
@@ -147,13 +143,13 @@ impl<E> WeightGradient<'_, E> {
                 let b = Right { start: panel(p), k_step: 2 * PANEL, panel_step: PANEL };
                 for (at, rows, a) in &left[..count] {
                     let c = c.add(at * step + p * PANEL);
-                    multiply::<S>(*rows, both, over.len(), *a, b, c, step, fresh, |_, _| {});
+                    multiply::<S>(*rows, both, over.len(), *a, b, c, step, fresh);
                 }
             }
         }
     }
 
-    /// Rows `over` of the depth, in pairs of bf16; the rows `next` come after them.
+    /// Rows `over` of the depth, in pairs of bf16.
     ///
     /// # Safety
     /// As the kernel's.
@@ -162,7 +158,6 @@ impl<E> WeightGradient<'_, E> {
         &self,
         isa: Isa,
         over: Range<usize>,
-        next: Range<usize>,
         panels: usize,
         c: *mut f32,
         step: usize,
@@ -176,17 +171,6 @@ impl<E> WeightGradient<'_, E> {
             let panel = |p: usize| b.add(p * depth * PANEL).cast_const();
             self.x.copy_panels::<S>(over.clone(), self.place.columns.clone(), b, depth);
             let pairs = Pairs::ready(isa);
-            // While these rows are multiplied the next ones are asked for, some behind each part of the work.
-            let each = (12 * next.len()).div_ceil(rows * panels.div_ceil(2)).max(1);
-            let asked = Cell::new(next.start);
-            let ahead = |_: Range<usize>, _: usize| {
-                let now = asked.get()..(asked.get() + each).min(next.end);
-                asked.set(now.end);
-                for (dy, columns, _) in self.parts() {
-                    dy.ahead(now.clone(), columns);
-                }
-                self.x.ahead(now, self.place.columns.clone());
-            };
             // Left operands in ascending order: what a part writes beyond its columns, the next one overwrites.
             if let Pairs::Dots = pairs {
                 // Pairs a power of two apart would share too few cache sets.
@@ -195,13 +179,13 @@ impl<E> WeightGradient<'_, E> {
                     dy.copy_pair_rows::<S>(over.clone(), columns, a.add(2 * at), height);
                 }
                 let a = LeftPairs { start: a, row_step: 2, pair_step: 2 * height };
-                dots::block::<S>(rows, panels, over.len().div_ceil(2), a, panel, c, step, fresh, ahead);
+                dots::block::<S>(rows, panels, over.len().div_ceil(2), a, panel, c, step, fresh);
                 return;
             }
             for (dy, columns, at) in self.parts() {
                 dy.copy_transposed::<S>(over.clone(), columns, a.add(at * depth), depth);
             }
-            pairs.block::<S>(rows, panels, depth, a, depth, panel, c, step, fresh, ahead);
+            pairs.block::<S>(rows, panels, depth, a, depth, panel, c, step, fresh);
         }
     }
 }

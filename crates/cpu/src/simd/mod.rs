@@ -248,19 +248,6 @@ pub unsafe trait Simd: Copy + 'static {
     }
 }
 
-/// Asks for the cache lines of `n` elements, in the second-level cache; they may be anywhere.
-#[inline(always)]
-pub fn lines<T>(from: *const T, n: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for i in (0..n).step_by(64 / size_of::<T>()) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: every x86-64 processor has it, and it never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(i).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (from, n);
-}
-
 /// Orders streamed stores before all that follows.
 #[inline(always)]
 pub fn stream_end() {
