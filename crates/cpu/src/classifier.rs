@@ -1,7 +1,7 @@
 //! Logits and cross-entropy in two passes over the vocabulary: the first reduces each block of logits to maxima and sums
-//! while it is in the cache, the second makes gradients of them. Few logits in f32 are kept from the one to the other;
-//! otherwise the second pass computes them again, a range of the vocabulary at a time. All rows pass each range at once,
-//! so every weight's gradient is written once.
+//! while it is in the cache, the second makes gradients of them. Where the vocabulary is small, logits are kept in f32 from
+//! the one to the other, of some rows at a time; otherwise the second pass computes them again, a range of the vocabulary
+//! at a time. All rows pass each range at once, so every weight's gradient is written once.
 
 use crate::Cpu;
 use crate::epilogue::{Addend, Epilogue, Store, Target};
@@ -19,6 +19,8 @@ use std::ops::Range;
 const HELD: usize = 32 << 20;
 /// Below this width logits are computed again in less time than memory takes to keep them.
 const NARROW: usize = 128;
+/// Fewer rows at once than these rewrite the head's gradient too often: their logits are computed again instead.
+const LEAST_ROWS: usize = 512;
 /// Rows of one task that brings parts together.
 const ROWS: usize = 64;
 /// Ids whose maximum and sum are one part: blocks are whole parts, so that the order of a sum does not depend on them.
@@ -49,7 +51,10 @@ pub(crate) fn classifier(
     let (most, rest) = rest.split_at_mut(rows * parts);
     let (sums, best) = rest.split_at_mut(rows * parts);
     let size = w.shape.dtype.size();
-    let kept = gradient.is_some() && !rounded && d >= NARROW && rows * v * size <= cpu.kept_logits;
+    // Logits are kept in f32, of as many rows as there is room for.
+    let fitting = cpu.kept_logits / (4 * v);
+    let kept = gradient.is_some() && d >= NARROW && fitting >= LEAST_ROWS.min(rows);
+    let chunk = if kept { rows.div_ceil(rows.div_ceil(fitting).max(1)).max(1) } else { rows };
     let most_at_once = (HELD / (rows.max(1) * size) / 512 * 512).clamp(512, 4096);
     let range = match gradient {
         None => 0,
@@ -57,81 +62,138 @@ pub(crate) fn classifier(
         Some(_) => v.div_ceil(v.div_ceil(most_at_once)).next_multiple_of(PART).min(v),
     };
     let whole = MatrixShape { outputs: range, ..w.shape };
-    let held = (rows * range).next_multiple_of(PANEL);
-    let (turned, dlogits) = cpu.arranged.split(packed::transposed_bytes(&whole), held * size);
-    let dlogits = match rounded {
-        true => Target::Bf16(Shared::new(bytemuck::cast_slice_mut(dlogits))),
-        false => Target::F32(Shared::new(bytemuck::cast_slice_mut(dlogits))),
-    };
-    let reduce = Reduce {
-        targets,
-        parts,
-        keep: kept.then_some((dlogits, v)),
-        target_logits: Shared::new(target_logits),
-        most: Shared::new(most),
-        sums: Shared::new(sums),
-        best: best_t.is_some().then(|| Shared::new(best)),
-    };
-    forward(&mut cpu.pool, isa, &[(x, matrix)], Groups::One(rows), v, PART, &reduce);
-    let denominators = Shared::new(lse);
-    cpu.pool.run(rows.div_ceil(ROWS), &|task, _| {
-        for t in task * ROWS..((task + 1) * ROWS).min(rows) {
-            let part = t * parts..(t + 1) * parts;
-            let (most, sums) = (&most[part.clone()], &sums[part.clone()]);
-            let largest = most.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f32 = most.iter().zip(sums).map(|(m, s)| s * (m - largest).exp()).sum();
-            let lse = largest + sum.ln();
-            // SAFETY: every task has its own rows.
-            unsafe {
-                *denominators.at(t) = lse;
-                *nll.at(t) = if targets[t] < 0 { 0.0 } else { lse - target_logits[t] };
-            }
-        }
+    let held = if kept { 4 * chunk * v } else { rows * range * size };
+    let (turned, held) = cpu.arranged.split(packed::transposed_bytes(&whole), held.next_multiple_of(64));
+    let held = Held::new(held, rounded, kept.then_some(v));
+    let (target_logits, most, sums) = (Shared::new(target_logits), Shared::new(most), Shared::new(sums));
+    let (best, lse) = (Shared::new(best), Shared::new(lse));
+    let targets_of = |part: &Range<usize>| &targets[part.clone()];
+    let mut gradient = gradient.zip(on).map(|(gradient, on)| {
+        assert_eq!((gradient.dx_td.len(), gradient.dw_vd.len()), (rows * d, v * d));
+        let (dw, dx) = (Target::write(&mut access, &gradient.dw_vd), Target::write(&mut access, &gradient.dx_td));
+        // Sums over ranges are kept in f32 even where dx is not.
+        let sum = match dx {
+            Target::Bf16(_) if range < v => Target::F32(Shared::new(cpu.sums.of(rows * d))),
+            _ => dx,
+        };
+        Back { scale: gradient.scale as f32, on, dw, dx, sum }
     });
+    for start in (0..rows).step_by(chunk.max(1)) {
+        let part = start..(start + chunk).min(rows);
+        let n = part.len();
+        let x = x.from_row(start);
+        // SAFETY: rows from `start` on are inside every output of rows.
+        let reduce = unsafe {
+            Reduce {
+                targets: targets_of(&part),
+                parts,
+                keep: held.logits,
+                target_logits: target_logits.from(start),
+                most: most.from(start * parts),
+                sums: sums.from(start * parts),
+                best: best_t.is_some().then(|| best.from(start * parts)),
+            }
+        };
+        forward(&mut cpu.pool, isa, &[(x, matrix)], Groups::One(n), v, PART, &reduce);
+        cpu.pool.run(n.div_ceil(ROWS), &|task, _| {
+            for t in task * ROWS..((task + 1) * ROWS).min(n) {
+                // SAFETY: every task has its own rows.
+                unsafe {
+                    let most = reduce.most.slice(t * parts, parts);
+                    let sums = reduce.sums.slice(t * parts, parts);
+                    let largest = most.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    let sum: f32 = most.iter().zip(sums).map(|(m, s)| *s * (*m - largest).exp()).sum();
+                    let (row, target) = (start + t, *reduce.target_logits.at(t));
+                    *lse.at(row) = largest + sum.ln();
+                    *nll.at(row) = if targets[row] < 0 { 0.0 } else { *lse.at(row) - target };
+                }
+            }
+        });
+        let Some(back) = &mut gradient else { continue };
+        // SAFETY: the rows' denominators are there, and nothing writes them any more.
+        let lse = unsafe { &*lse.slice(start, n) };
+        for first in (0..v).step_by(range) {
+            let shape = MatrixShape { outputs: range.min(v - first), ..w.shape };
+            let weights = matrix.outputs(first, &shape);
+            let width = shape.outputs;
+            let spread = Spread {
+                targets: targets_of(&part),
+                lse,
+                scale: back.scale,
+                first,
+                width: held.width(width),
+                to: held.gradients,
+            };
+            match held.logits {
+                Some((logits, _)) => cpu.pool.run(n.div_ceil(ROWS), &|task, _| {
+                    let rows = task * ROWS..((task + 1) * ROWS).min(n);
+                    // SAFETY: every task has its own rows, of which all logits are there.
+                    unsafe { simd::run(isa.vector(), Kept { spread: &spread, logits, v, rows }) }
+                }),
+                None => forward(&mut cpu.pool, isa, &[(x, weights)], Groups::One(n), width, PANEL, &spread),
+            }
+            // SAFETY: all of them are written, and nothing writes them until the next range.
+            let dlogits = unsafe { held.gradients.as_data(n * held.width(width)) };
+            let dlogits = Rows::plain(dlogits, held.width(width));
+            let turned = packed::transpose(&mut cpu.pool, isa, &shape, weights, 0, turned);
+            let added = if first == 0 { Addend::None } else { Addend::Present };
+            // SAFETY: rows from `start` on, and gradients from `first` on, are inside their tensors.
+            let (sum, dw) = unsafe { (back.sum.from(start * d), back.dw.from(first * d)) };
+            let store = Store { to: sum, width: d, expert_step: 0, on: added, stream: false };
+            forward(&mut cpu.pool, isa, &[(dlogits, turned)], Groups::One(n), d, PANEL, &store);
+            let store = Store { to: dw, width: d, expert_step: 0, on: back.on, stream: true };
+            weight_gradient(&mut cpu.pool, isa, &[dlogits], x, rounded, width, d, Groups::One(n), &store);
+        }
+        // The next rows' are added.
+        back.on = Addend::Present;
+    }
     if let Some(best_t) = best_t {
         for (t, likeliest) in access.write::<i32>(best_t).iter_mut().enumerate() {
-            let most = &most[t * parts..(t + 1) * parts];
+            // SAFETY: all parts are there, and no task is running.
+            let (most, best) = unsafe { (most.slice(t * parts, parts), best.slice(t * parts, parts)) };
             let first = (0..parts).reduce(|a, b| if most[b] > most[a] { b } else { a }).unwrap_or(0);
-            *likeliest = (first * PART) as i32 + best[t * parts + first] as i32;
+            *likeliest = (first * PART) as i32 + best[first] as i32;
         }
     }
-
-    let (Some(gradient), Some(on)) = (gradient, on) else { return };
-    assert_eq!((gradient.dx_td.len(), gradient.dw_vd.len()), (rows * d, v * d));
-    let dw = Target::write(&mut access, &gradient.dw_vd);
-    let dx = Target::write(&mut access, &gradient.dx_td);
-    // Sums over ranges are kept in f32 even where dx is not.
-    let sum = match dx {
-        Target::F32(_) => dx,
-        Target::Bf16(_) => Target::F32(Shared::new(cpu.sums.of(rows * d))),
-    };
-    for first in (0..v).step_by(range) {
-        let shape = MatrixShape { outputs: range.min(v - first), ..w.shape };
-        let part = matrix.outputs(first, &shape);
-        let n = shape.outputs;
-        let spread = Spread { targets, lse, scale: gradient.scale as f32, first, width: n, to: dlogits };
-        match dlogits {
-            Target::F32(logits) if kept => cpu.pool.run(rows.div_ceil(ROWS), &|task, _| {
-                let rows = task * ROWS..((task + 1) * ROWS).min(rows);
-                // SAFETY: every task has its own rows, of which all logits are there.
-                unsafe { simd::run(isa.vector(), Kept { spread: &spread, logits: logits.at(rows.start * n), rows }) }
-            }),
-            _ => forward(&mut cpu.pool, isa, &[(x, part)], Groups::One(rows), n, PANEL, &spread),
-        }
-        // SAFETY: the product before has written all of them, and nothing writes them until the next range.
-        let dlogits = Rows::plain(unsafe { dlogits.as_data(rows * n) }, n);
-        let turned = packed::transpose(&mut cpu.pool, isa, &shape, part, 0, turned);
-        let groups = Groups::One(rows);
-        let added = if first == 0 { Addend::None } else { Addend::Present };
-        let store = Store { to: sum, width: d, expert_step: 0, on: added, stream: false };
-        forward(&mut cpu.pool, isa, &[(dlogits, turned)], groups, d, PANEL, &store);
-        // SAFETY: the rows from `first` on are inside the tensor.
-        let store = Store { to: unsafe { dw.from(first * d) }, width: d, expert_step: 0, on, stream: true };
-        weight_gradient(&mut cpu.pool, isa, &[dlogits], x, rounded, n, d, groups, &store);
-    }
-    if let (Target::F32(sum), Target::Bf16(dx)) = (sum, dx) {
+    if let Some(Back { sum: Target::F32(sum), dx: Target::Bf16(dx), .. }) = gradient {
         // SAFETY: both hold all rows, and no task is running.
         unsafe { narrow::round(&mut cpu.pool, isa, sum.slice(0, rows * d), dx.slice(0, rows * d)) };
+    }
+}
+
+/// Where gradients go.
+struct Back<'a> {
+    scale: f32,
+    on: Addend<'a>,
+    dw: Target,
+    dx: Target,
+    /// What dx is summed in.
+    sum: Target,
+}
+
+/// Memory of logits and their gradients. Kept logits become their gradients in place, bf16 in the first half of each
+/// row's bytes.
+struct Held {
+    /// Logits that are kept, and their row's width.
+    logits: Option<(Shared<f32>, usize)>,
+    gradients: Target,
+    /// Gradients from row to row per logit.
+    each: usize,
+}
+
+impl Held {
+    fn new(bytes: &mut [u8], rounded: bool, kept: Option<usize>) -> Self {
+        let logits = kept.map(|v| (Shared::new(bytemuck::cast_slice_mut(&mut *bytes)), v));
+        let gradients = match rounded {
+            true => Target::Bf16(Shared::new(bytemuck::cast_slice_mut(bytes))),
+            false => Target::F32(Shared::new(bytemuck::cast_slice_mut(bytes))),
+        };
+        Held { logits, gradients, each: if rounded && kept.is_some() { 2 } else { 1 } }
+    }
+
+    /// Gradients from row to row, for rows of so many logits.
+    fn width(&self, logits: usize) -> usize {
+        self.each * logits
     }
 }
 
@@ -143,7 +205,7 @@ struct Reduce<'a> {
     most: Shared<f32>,
     sums: Shared<f32>,
     /// Where logits are kept, in rows of so many.
-    keep: Option<(Target, usize)>,
+    keep: Option<(Shared<f32>, usize)>,
     /// Places are small enough for f32 to hold.
     best: Option<Shared<f32>>,
 }
@@ -187,7 +249,7 @@ impl Epilogue for Reduce<'_> {
                 if let Some((to, width)) = self.keep {
                     for c in (columns.start..columns.end).step_by(S::LANES) {
                         let n = (columns.end - c).min(S::LANES);
-                        to.store::<S>(t * width + c, S::load(row.add(c - columns.start)), n);
+                        S::store_n(to.at(t * width + c), S::load(row.add(c - columns.start)), n);
                     }
                 }
                 for start in columns.clone().step_by(PART) {
@@ -261,9 +323,10 @@ impl Epilogue for Spread<'_> {
 /// Turns rows of kept logits into their gradients, in place.
 struct Kept<'a> {
     spread: &'a Spread<'a>,
+    logits: Shared<f32>,
+    /// Logits of a row.
+    v: usize,
     rows: Range<usize>,
-    /// The first row's.
-    logits: *const f32,
 }
 
 impl Kernel for Kept<'_> {
@@ -271,8 +334,10 @@ impl Kernel for Kept<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let width = self.spread.width;
-        // SAFETY: the caller's; each vector is read before its gradients are written.
-        unsafe { self.spread.take::<S>(0, self.rows, 0..width, self.logits, width) }
+        // SAFETY: the caller's; each vector is read before its gradients are written, which lie no further on in a row.
+        unsafe {
+            let first = self.logits.at(self.rows.start * self.v);
+            self.spread.take::<S>(0, self.rows, 0..self.v, first, self.v)
+        }
     }
 }

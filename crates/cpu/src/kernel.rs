@@ -46,17 +46,17 @@ unsafe fn registers<S: Simd, const M: usize, const N: usize>(
 ) {
     // SAFETY: the caller's operands hold M rows, N vectors of columns and `depth` inputs.
     unsafe {
-        if S::REGISTERS == 32 && N == 2 && depth > 0 {
+        let per_panel = PANEL / S::LANES;
+        if N == 2 && depth > 0 {
             let operands = Operands {
                 a: a.start.cast(),
                 row: 4 * a.row_step,
                 a_step: 4 * a.k_step,
-                b: [b.start.cast(), b.start.add(b.panel_step).cast()],
+                b: [b.start.cast(), b.start.add(1 / per_panel * b.panel_step + 1 % per_panel * S::LANES).cast()],
                 b_step: 4 * b.k_step,
             };
             return S::add_products::<false, M>(depth, operands, c, c_step, fresh);
         }
-        let per_panel = PANEL / S::LANES;
         let mut sums = [[S::splat(0.0); N]; M];
         if !fresh {
             for i in 0..M {

@@ -48,12 +48,12 @@ pub struct Cpu {
     sums: Floats,
     /// Operands that one op arranges for its products: a transposed weight, say.
     arranged: Bytes,
-    /// Most bytes of logits that wait for their gradients.
+    /// Most bytes of logits that wait for their gradients at once.
     kept_logits: usize,
 }
 
-/// Logits in f32 of at most so many bytes are kept for their gradients; of more, they are computed again.
-const KEPT_LOGITS: usize = 128 << 20;
+/// Logits in f32 of at most so many bytes are kept for their gradients at once.
+const KEPT_LOGITS: usize = 32 << 20;
 
 /// Floats that grow to the largest need: the first step of a kind allocates, no later one does.
 #[derive(Default)]
@@ -96,8 +96,8 @@ impl Cpu {
         Cpu { memory, pool: Pool::new(threads), isa, partial, sums, arranged, kept_logits: KEPT_LOGITS }
     }
 
-    /// Sets how many bytes of logits in f32 a classifier keeps for their gradients, 128 MiB unless said; it computes more
-    /// of them twice.
+    /// Sets how many bytes of logits in f32 a classifier keeps at once for their gradients, 32 MiB unless said. Where
+    /// they are of too few rows, it computes all logits twice.
     #[must_use]
     pub fn keeping_logits(self, bytes: usize) -> Self {
         Cpu { kept_logits: bytes, ..self }

@@ -92,6 +92,16 @@ impl<'a> Rows<'a> {
         Rows { data, width, index: None, scale: None }
     }
 
+    /// The rows from `row` on, of rows that are not gathered.
+    pub fn from_row(&self, row: usize) -> Self {
+        assert!(self.index.is_none() && self.scale.is_none());
+        let data = match self.data {
+            Data::F32(x) => Data::F32(&x[row * self.width..]),
+            Data::Bf16(x) => Data::Bf16(&x[row * self.width..]),
+        };
+        Rows { data, ..*self }
+    }
+
     /// The rows themselves, where f32 kernels can read them in place.
     pub fn in_place(&self, rounded: bool) -> Option<&'a [f32]> {
         match self.data {

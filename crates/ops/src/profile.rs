@@ -17,6 +17,14 @@ pub struct Spent {
     pub seconds: f64,
     /// Floating-point operations of its products, a multiply-add as two; 0 for ops that move memory.
     pub flops: f64,
+    /// Bytes that ops without products read and write, each tensor once.
+    pub bytes: f64,
+}
+
+/// What an op has to do.
+enum Work {
+    Flops(f64),
+    Bytes(usize),
 }
 
 /// A device that keeps the time. It adds a clock reading to every op and computes nothing itself.
@@ -32,12 +40,16 @@ impl<'a> Profiled<'a> {
         Profiled { inner, spent: BTreeMap::new() }
     }
 
-    fn timed<R>(&mut self, name: &'static str, flops: f64, op: impl FnOnce(&mut dyn Ops) -> R) -> R {
+    fn timed<R>(&mut self, name: &'static str, work: Work, op: impl FnOnce(&mut dyn Ops) -> R) -> R {
         let began = Instant::now();
         let result = op(self.inner);
         let seconds = began.elapsed().as_secs_f64();
         let spent = self.spent.entry(name).or_default();
-        *spent = Spent { calls: spent.calls + 1, seconds: spent.seconds + seconds, flops: spent.flops + flops };
+        (spent.calls, spent.seconds) = (spent.calls + 1, spent.seconds + seconds);
+        match work {
+            Work::Flops(flops) => spent.flops += flops,
+            Work::Bytes(bytes) => spent.bytes += bytes as f64,
+        }
         result
     }
 }
@@ -79,7 +91,7 @@ impl Ops for Profiled<'_> {
     }
 
     fn zero(&mut self, x: &Tensor) {
-        self.timed("zero", 0.0, |inner| inner.zero(x))
+        self.timed("zero", Work::Bytes(0), |inner| inner.zero(x))
     }
 
     fn matrix_bytes(&self, shape: &MatrixShape) -> usize {
@@ -87,19 +99,25 @@ impl Ops for Profiled<'_> {
     }
 
     fn pack(&mut self, sources: &[Tensor], to: &Matrix) {
-        self.timed("pack", 0.0, |inner| inner.pack(sources, to))
+        self.timed("pack", Work::Bytes(sources.iter().map(Tensor::bytes).sum::<usize>() + to.data.bytes()), |inner| {
+            inner.pack(sources, to)
+        })
     }
 
     fn embed(&mut self, ids_t: &Tensor, table_vd: &Tensor, x_td: &Tensor) {
-        self.timed("embed", 0.0, |inner| inner.embed(ids_t, table_vd, x_td))
+        self.timed("embed", Work::Bytes(2 * x_td.bytes()), |inner| inner.embed(ids_t, table_vd, x_td))
     }
 
     fn embed_backward(&mut self, ids_t: &Tensor, dx_td: &Tensor, dtable_vd: &Tensor) {
-        self.timed("embed_backward", 0.0, |inner| inner.embed_backward(ids_t, dx_td, dtable_vd))
+        self.timed("embed_backward", Work::Bytes(3 * dx_td.bytes()), |inner| {
+            inner.embed_backward(ids_t, dx_td, dtable_vd)
+        })
     }
 
     fn norm(&mut self, norm: Norm, x_td: &Tensor, weight_d: &Tensor, y_td: &Tensor, stats_t2: &Tensor) {
-        self.timed("norm", 0.0, |inner| inner.norm(norm, x_td, weight_d, y_td, stats_t2))
+        self.timed("norm", Work::Bytes(x_td.bytes() + y_td.bytes()), |inner| {
+            inner.norm(norm, x_td, weight_d, y_td, stats_t2)
+        })
     }
 
     fn norm_backward(
@@ -112,19 +130,19 @@ impl Ops for Profiled<'_> {
         dx_td: &Tensor,
         dweight_d: &Tensor,
     ) {
-        self.timed("norm_backward", 0.0, |inner| {
+        self.timed("norm_backward", Work::Bytes(dy_td.bytes() + x_td.bytes() + 2 * dx_td.bytes()), |inner| {
             inner.norm_backward(norm, dy_td, x_td, weight_d, stats_t2, dx_td, dweight_d)
         })
     }
 
     fn linear(&mut self, x_tk: &Tensor, w: &Matrix, residual_tn: Option<&Tensor>, y_tn: &Tensor) {
         let flops = 2.0 * y_tn.len() as f64 * w.shape.inputs as f64;
-        self.timed("linear", flops, |inner| inner.linear(x_tk, w, residual_tn, y_tn))
+        self.timed("linear", Work::Flops(flops), |inner| inner.linear(x_tk, w, residual_tn, y_tn))
     }
 
     fn linear_backward(&mut self, dy_tn: &Tensor, x_tk: &Tensor, w: &Matrix, dx_tk: &Tensor, dw_nk: &Tensor) {
         let flops = 4.0 * dy_tn.len() as f64 * w.shape.inputs as f64;
-        self.timed("linear_backward", flops, |inner| inner.linear_backward(dy_tn, x_tk, w, dx_tk, dw_nk))
+        self.timed("linear_backward", Work::Flops(flops), |inner| inner.linear_backward(dy_tn, x_tk, w, dx_tk, dw_nk))
     }
 
     fn qkv(
@@ -139,7 +157,9 @@ impl Ops for Profiled<'_> {
         clipped_tb: Option<&Tensor>,
     ) {
         let flops = 2.0 * qkv_tn.len() as f64 * w.shape.inputs as f64;
-        self.timed("qkv", flops, |inner| inner.qkv(heads, clip, x_td, w, rope, positions_t, qkv_tn, clipped_tb))
+        self.timed("qkv", Work::Flops(flops), |inner| {
+            inner.qkv(heads, clip, x_td, w, rope, positions_t, qkv_tn, clipped_tb)
+        })
     }
 
     fn qkv_backward(
@@ -155,14 +175,14 @@ impl Ops for Profiled<'_> {
         dw_nd: &Tensor,
     ) {
         let flops = 4.0 * dqkv_tn.len() as f64 * w.shape.inputs as f64;
-        self.timed("qkv_backward", flops, |inner| {
+        self.timed("qkv_backward", Work::Flops(flops), |inner| {
             inner.qkv_backward(heads, dqkv_tn, x_td, w, rope, positions_t, clipped_tb, dx_td, dw_nd)
         })
     }
 
     fn attention(&mut self, heads: Heads, qkv_tn: &Tensor, first_t: &Tensor, out_tn: &Tensor, lse_th: &Tensor) {
         let flops = 4.0 * seen(self.inner, heads, first_t);
-        self.timed("attention", flops, |inner| inner.attention(heads, qkv_tn, first_t, out_tn, lse_th))
+        self.timed("attention", Work::Flops(flops), |inner| inner.attention(heads, qkv_tn, first_t, out_tn, lse_th))
     }
 
     fn attention_backward(
@@ -176,7 +196,7 @@ impl Ops for Profiled<'_> {
         dqkv_tn: &Tensor,
     ) {
         let flops = 10.0 * seen(self.inner, heads, first_t);
-        self.timed("attention_backward", flops, |inner| {
+        self.timed("attention_backward", Work::Flops(flops), |inner| {
             inner.attention_backward(heads, dout_tn, qkv_tn, first_t, out_tn, lse_th, dqkv_tn)
         })
     }
@@ -191,14 +211,14 @@ impl Ops for Profiled<'_> {
         values: &Tensor,
         out_tn: &Tensor,
     ) {
-        self.timed("attend_cache", 0.0, |inner| {
+        self.timed("attend_cache", Work::Bytes(0), |inner| {
             inner.attend_cache(heads, qkv_tn, slots_t, positions_t, keys, values, out_tn)
         })
     }
 
     fn route(&mut self, normalize: bool, x_td: &Tensor, w_ed: &Tensor, routing: &Routing) {
         let flops = 2.0 * x_td.len() as f64 * w_ed.dim(0) as f64;
-        self.timed("route", flops, |inner| inner.route(normalize, x_td, w_ed, routing))
+        self.timed("route", Work::Flops(flops), |inner| inner.route(normalize, x_td, w_ed, routing))
     }
 
     fn route_backward(
@@ -214,7 +234,7 @@ impl Ops for Profiled<'_> {
         dw_ed: &Tensor,
     ) {
         let flops = 4.0 * x_td.len() as f64 * w_ed.dim(0) as f64;
-        self.timed("route_backward", flops, |inner| {
+        self.timed("route_backward", Work::Flops(flops), |inner| {
             inner.route_backward(normalize, dweights_tk, x_td, w_ed, routing, balance_e, z, dx_td, dw_ed)
         })
     }
@@ -228,7 +248,7 @@ impl Ops for Profiled<'_> {
         h_rf: &Tensor,
     ) {
         let flops = 4.0 * h_rf.len() as f64 * w.shape.inputs as f64;
-        self.timed("gate_up", flops, |inner| inner.gate_up(x_td, w, dispatch, kept, h_rf))
+        self.timed("gate_up", Work::Flops(flops), |inner| inner.gate_up(x_td, w, dispatch, kept, h_rf))
     }
 
     fn gate_up_backward(
@@ -244,7 +264,7 @@ impl Ops for Profiled<'_> {
         dup_efd: &Tensor,
     ) {
         let flops = 8.0 * dg_rf.len() as f64 * w.shape.inputs as f64;
-        self.timed("gate_up_backward", flops, |inner| {
+        self.timed("gate_up_backward", Work::Flops(flops), |inner| {
             inner.gate_up_backward(dg_rf, du_rf, x_td, w, dispatch, scratch_rd, dx_td, dgate_efd, dup_efd)
         })
     }
@@ -259,7 +279,7 @@ impl Ops for Profiled<'_> {
         y_td: &Tensor,
     ) {
         let flops = 2.0 * h_rf.len() as f64 * w.shape.outputs as f64;
-        self.timed("down", flops, |inner| inner.down(h_rf, w, dispatch, residual_td, scratch_rd, y_td))
+        self.timed("down", Work::Flops(flops), |inner| inner.down(h_rf, w, dispatch, residual_td, scratch_rd, y_td))
     }
 
     fn down_backward(
@@ -274,7 +294,7 @@ impl Ops for Profiled<'_> {
         dw_edf: &Tensor,
     ) {
         let flops = 4.0 * h_rf.len() as f64 * w.shape.outputs as f64;
-        self.timed("down_backward", flops, |inner| {
+        self.timed("down_backward", Work::Flops(flops), |inner| {
             inner.down_backward(dy_td, w, dispatch, g_rf, u_rf, h_rf, dweights_tk, dw_edf)
         })
     }
@@ -289,11 +309,13 @@ impl Ops for Profiled<'_> {
         gradient: Option<&ClassifierGradient>,
     ) {
         let flops = if gradient.is_some() { 6.0 } else { 2.0 } * x_td.len() as f64 * w.shape.outputs as f64;
-        self.timed("classifier", flops, |inner| inner.classifier(x_td, w, targets_t, nll_t, best_t, gradient))
+        self.timed("classifier", Work::Flops(flops), |inner| {
+            inner.classifier(x_td, w, targets_t, nll_t, best_t, gradient)
+        })
     }
 
     fn sum_of_squares(&mut self, x: &Tensor) -> f64 {
-        self.timed("sum_of_squares", 0.0, |inner| inner.sum_of_squares(x))
+        self.timed("sum_of_squares", Work::Bytes(x.bytes()), |inner| inner.sum_of_squares(x))
     }
 
     fn update(
@@ -309,7 +331,9 @@ impl Ops for Profiled<'_> {
             Update::AdamW(_) => "adamw",
             Update::Lion(_) => "lion",
         };
-        self.timed(name, 0.0, |inner| inner.update(update, parameters, gradients, m, v, packed))
+        let state = 2 * parameters.bytes() + gradients.bytes() + 2 * m.bytes() + v.map_or(0, |v| 2 * v.bytes());
+        let copy = packed.map_or(0, |(matrix, _)| parameters.len() * matrix.shape.dtype.size());
+        self.timed(name, Work::Bytes(state + copy), |inner| inner.update(update, parameters, gradients, m, v, packed))
     }
 }
 
@@ -330,6 +354,7 @@ mod tests {
         for op in ops.into_iter().chain(["classifier", "adamw", "sum_of_squares", "embed"]) {
             assert!(watched.spent[op].calls > 0 && watched.spent[op].seconds > 0.0, "{op}");
         }
+        assert!(watched.spent["norm"].bytes > 0.0 && watched.spent["adamw"].bytes > 0.0);
         assert!(watched.spent["linear"].flops > 0.0 && watched.spent["attention"].flops > 0.0);
     }
 }

@@ -71,17 +71,18 @@ unsafe fn registers<S: Simd, const M: usize>(
     step: usize,
     fresh: bool,
 ) {
-    for lane in (0..PANEL).step_by(S::LANES) {
-        // SAFETY: the caller's.
+    for first in (0..2 * PANEL).step_by(2 * S::LANES) {
+        // SAFETY: the caller's; two vectors at a time of two panels.
         unsafe {
+            let vector = |at: usize| b[at / PANEL].add(2 * (at % PANEL)).cast();
             let operands = Operands {
                 a: a.start.cast(),
                 row: 2 * a.row_step,
                 a_step: 2 * a.pair_step,
-                b: b.map(|b| b.add(2 * lane).cast()),
+                b: [vector(first), vector(first + S::LANES)],
                 b_step: 4 * PANEL,
             };
-            S::add_products::<true, M>(pairs, operands, c.add(lane), step, fresh);
+            S::add_products::<true, M>(pairs, operands, c.add(first), step, fresh);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! AVX2 and FMA: eight lanes.
 
+use super::registers::{self, Block};
 use super::{Kernel, Simd};
 use half::bf16;
 use std::arch::x86_64::*;
@@ -111,6 +112,10 @@ unsafe impl Simd for Avx2 {
     unsafe fn dot(sum: Self::V, a: Self::Pairs, b: Self::Pairs) -> Self::V {
         // SAFETY: the caller's.
         unsafe { Self::fma(a.0, b.0, Self::fma(a.1, b.1, sum)) }
+    }
+    #[inline(always)]
+    fn written_out<const DOT: bool>(rows: usize) -> Option<Block> {
+        (rows == 6 && !DOT).then_some(registers::fma_six)
     }
     #[inline(always)]
     unsafe fn store_pairs(p: *mut bf16, even: Self::V, odd: Self::V) {

@@ -63,8 +63,7 @@ pub unsafe trait Simd: Copy + 'static {
     }
     /// Adds the products of so many steps (at least 1) to M rows of two vectors of `c`, rows `c_step` apart, or
     /// overwrites them if `fresh`: in each step the row's number on the left in all lanes, times both vectors on the
-    /// right. With DOT they are pairs of bf16, otherwise f32. For sets with 32 registers; `c` holds the second vector
-    /// 16 numbers behind the first.
+    /// right. With DOT they are pairs of bf16, otherwise f32. `c` holds the second vector behind the first.
     ///
     /// # Safety
     /// Operands and `c` are there for all rows and steps.
@@ -84,7 +83,7 @@ pub unsafe trait Simd: Copy + 'static {
             let mut sums = [[Self::splat(0.0); 2]; M];
             if !fresh {
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    *sums = [Self::load(c.add(i * c_step)), Self::load(c.add(i * c_step + 16))];
+                    *sums = [Self::load(c.add(i * c_step)), Self::load(c.add(i * c_step + Self::LANES))];
                 }
             }
             for step in 0..steps {
@@ -102,7 +101,7 @@ pub unsafe trait Simd: Copy + 'static {
             }
             for (i, sums) in sums.iter().enumerate() {
                 Self::store(c.add(i * c_step), sums[0]);
-                Self::store(c.add(i * c_step + 16), sums[1]);
+                Self::store(c.add(i * c_step + Self::LANES), sums[1]);
             }
         }
     }

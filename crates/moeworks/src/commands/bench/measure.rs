@@ -17,7 +17,8 @@ use std::time::Instant;
 
 /// Where a measurement runs.
 pub struct Bench {
-    cpu: Cpu,
+    /// The device.
+    pub cpu: Cpu,
     /// Formats.
     pub precision: Precision,
     /// What the hardware can do.
@@ -38,7 +39,10 @@ pub struct OpTime {
     /// Rate of its products, operations a second; none for ops that move memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flops: Option<f64>,
-    /// Of the ceiling of its number format.
+    /// Bytes a second that an op without products moves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_s: Option<f64>,
+    /// Of the ceiling of its number format, or of reading memory: over 1 where caches help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share_of_peak: Option<f64>,
 }
@@ -131,6 +135,7 @@ impl Bench {
                     all.calls += one.calls;
                     all.seconds += one.seconds;
                     all.flops += one.flops;
+                    all.bytes += one.bytes;
                 }
             }
         }
@@ -138,16 +143,18 @@ impl Bench {
         moments.release(&mut self.cpu);
         let whole: f64 = seconds.iter().sum();
         let n = seconds.len() as f64;
-        let peak = self.peak();
+        let (peak, read) = (self.peak(), self.ceilings.read_bytes);
         let time = |(op, s): (&'static str, Spent)| {
             let flops = (s.flops > 0.0).then(|| s.flops / s.seconds);
+            let bytes_s = (s.bytes > 0.0).then(|| s.bytes / s.seconds);
             OpTime {
                 op,
                 calls: s.calls / seconds.len() as u64,
                 seconds: s.seconds / n,
                 share: s.seconds / whole,
                 flops,
-                share_of_peak: flops.map(|f| f / peak),
+                bytes_s,
+                share_of_peak: flops.map(|f| f / peak).or(bytes_s.map(|b| b / read)),
             }
         };
         let mut ops: Vec<OpTime> = spent.into_iter().map(time).collect();
@@ -159,6 +166,7 @@ impl Bench {
             seconds: rest,
             share: rest * n / whole,
             flops: None,
+            bytes_s: None,
             share_of_peak: None,
         };
         ops.push(between);

@@ -4,6 +4,7 @@
 mod loader;
 mod measure;
 mod ops;
+mod products;
 mod tokenize;
 mod train;
 

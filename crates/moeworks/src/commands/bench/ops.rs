@@ -1,6 +1,8 @@
-//! `bench ops`: every op of a training step at a few widths and numbers of rows, in models of one block.
+//! `bench ops`: products by themselves, and every op of a training step at a few widths and numbers of rows, in models of
+//! one block.
 
 use super::measure::{Bench, OpTime};
+use super::products::{Product, measure, product_table};
 use super::train::op_table;
 use crate::cli::BenchOps;
 use crate::show;
@@ -20,8 +22,14 @@ const SETTINGS: [(&str, &str, usize, usize); 5] = [
 #[derive(Serialize)]
 struct Setting {
     setting: &'static str,
-    dtype: &'static str,
     ops: Vec<OpTime>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    dtype: &'static str,
+    products: Vec<Product>,
+    settings: Vec<Setting>,
 }
 
 pub fn run(flags: &BenchOps, quiet: bool) -> Result<()> {
@@ -29,7 +37,12 @@ pub fn run(flags: &BenchOps, quiet: bool) -> Result<()> {
     if !quiet {
         eprintln!("{}", bench.describe());
     }
-    let mut all = Vec::new();
+    let products = measure(&mut bench, flags.steps);
+    if !flags.json {
+        show::result(&format!("products, {}\n{}", bench.dtype(), product_table(&products)))?;
+        show::result("")?;
+    }
+    let mut settings = Vec::new();
     for (setting, shape, batch, length) in SETTINGS {
         let model = Config { n_layers: 1, vocab_size: 8192, ..preset(shape)? };
         let steps = bench.steps(&model, batch, length, Recompute::Nothing, 2, flags.steps)?;
@@ -37,10 +50,10 @@ pub fn run(flags: &BenchOps, quiet: bool) -> Result<()> {
             show::result(&format!("{setting}, {}\n{}", bench.dtype(), op_table(&steps.ops)))?;
             show::result("")?;
         }
-        all.push(Setting { setting, dtype: bench.dtype(), ops: steps.ops });
+        settings.push(Setting { setting, ops: steps.ops });
     }
     if flags.json {
-        show::result(&serde_json::to_string_pretty(&all)?)?;
+        show::result(&serde_json::to_string_pretty(&Answer { dtype: bench.dtype(), products, settings })?)?;
     }
     Ok(())
 }

@@ -78,14 +78,20 @@ pub fn run(flags: &BenchTrain, quiet: bool) -> Result<()> {
 
 /// Ops as a table.
 pub fn op_table(ops: &[OpTime]) -> String {
-    let head = ["op", "calls", "ms a step", "share", "GFLOP/s", "of ceiling"].map(String::from).to_vec();
+    let head = ["op", "calls", "ms a step", "share", "GFLOP/s", "GB/s", "of ceiling"].map(String::from).to_vec();
     let cells = |o: &OpTime| {
-        let (rate, share) = match (o.flops, o.share_of_peak) {
-            (Some(f), Some(s)) => (format!("{:.0}", f / 1e9), format!("{:.0} %", 100.0 * s)),
-            _ => Default::default(),
-        };
+        let rate = |r: Option<f64>| r.map_or(String::new(), |r| format!("{:.0}", r / 1e9));
+        let of_ceiling = o.share_of_peak.map_or(String::new(), |s| format!("{:.0} %", 100.0 * s));
         let calls = if o.calls == 0 { String::new() } else { o.calls.to_string() };
-        vec![o.op.into(), calls, format!("{:.2}", 1e3 * o.seconds), format!("{:.1} %", 100.0 * o.share), rate, share]
+        vec![
+            o.op.into(),
+            calls,
+            format!("{:.2}", 1e3 * o.seconds),
+            format!("{:.1} %", 100.0 * o.share),
+            rate(o.flops),
+            rate(o.bytes_s),
+            of_ceiling,
+        ]
     };
     table(&std::iter::once(head).chain(ops.iter().map(cells)).collect::<Vec<_>>())
 }
