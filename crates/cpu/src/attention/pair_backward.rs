@@ -18,7 +18,7 @@ use std::ops::Range;
 /// Rows of a block whose gradient is gathered: two tiles.
 const ROWS: usize = 32;
 /// Rows on the other side of a block.
-const OTHERS: usize = 128;
+const OTHERS: usize = 256;
 /// From row to row of scores; not a power of two, whose rows would share too few cache sets.
 const STEP: usize = OTHERS + PANEL;
 /// Rows of one task that sums `dout out`.
