@@ -1,6 +1,6 @@
 //! Logits and cross-entropy in two passes over the vocabulary: the first reduces each block of logits to maxima and sums
-//! while it is in the cache, the second makes gradients of them. Where the vocabulary is small, logits are kept in f32 from
-//! the one to the other, of some rows at a time; otherwise the second pass computes them again, a range of the vocabulary
+//! while it is in the cache, the second makes gradients of them. Where products cost more than memory, logits are
+//! kept in f32 from the one to the other, of some rows at a time; otherwise the second pass computes them again, a range of the vocabulary
 //! at a time. All rows pass each range at once, so every weight's gradient is written once.
 
 use crate::Cpu;
@@ -8,6 +8,7 @@ use crate::epilogue::{Addend, Epilogue, Store, Target};
 use crate::multiply::{Groups, forward, weight_gradient};
 use crate::narrow;
 use crate::packed::{self, Packed};
+use crate::pool::Pool;
 use crate::scratch::PANEL;
 use crate::shared::Shared;
 use crate::simd::{self, Kernel, Simd};
@@ -15,11 +16,11 @@ use crate::source::{Data, Rows};
 use moeworks_ops::{ClassifierGradient, DType, Matrix, MatrixShape, Tensor};
 use std::ops::Range;
 
-/// Bytes of the logits' gradients that are held at once.
+/// Bytes of the logits or their gradients that are held at once, about.
 const HELD: usize = 32 << 20;
 /// Below this width logits are computed again in less time than memory takes to keep them.
 const NARROW: usize = 128;
-/// Fewer rows at once than these rewrite the head's gradient too often: their logits are computed again instead.
+/// Fewer rows at once than these would rewrite the head's gradient too often.
 const LEAST_ROWS: usize = 512;
 /// Rows of one task that brings parts together.
 const ROWS: usize = 64;
@@ -51,10 +52,10 @@ pub(crate) fn classifier(
     let (most, rest) = rest.split_at_mut(rows * parts);
     let (sums, best) = rest.split_at_mut(rows * parts);
     let size = w.shape.dtype.size();
-    // Logits are kept in f32, of as many rows as there is room for.
-    let fitting = cpu.kept_logits / (4 * v);
-    let kept = gradient.is_some() && d >= NARROW && fitting >= LEAST_ROWS.min(rows);
-    let chunk = if kept { rows.div_ceil(rows.div_ceil(fitting).max(1)).max(1) } else { rows };
+    // Logits are kept in f32, of so many rows at once.
+    let fitting = (HELD / (4 * v)).max(LEAST_ROWS).min(rows);
+    let kept = gradient.is_some() && d >= NARROW && 4 * v * fitting <= cpu.kept_logits;
+    let chunk = if kept { rows.div_ceil(rows.div_ceil(fitting.max(1)).max(1)).max(1) } else { rows };
     let most_at_once = (HELD / (rows.max(1) * size) / 512 * 512).clamp(512, 4096);
     let range = match gradient {
         None => 0,
@@ -65,9 +66,13 @@ pub(crate) fn classifier(
     let held = if kept { 4 * chunk * v } else { rows * range * size };
     let (turned, held) = cpu.arranged.split(packed::transposed_bytes(&whole), held.next_multiple_of(64));
     let held = Held::new(held, rounded, kept.then_some(v));
+    // Whole where all rows' gradients of all ids are there at once, by ranges otherwise.
+    let (all_turned, turned) = match kept {
+        true => (Some(packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, turned)), &mut [][..]),
+        false => (None, turned),
+    };
     let (target_logits, most, sums) = (Shared::new(target_logits), Shared::new(most), Shared::new(sums));
     let (best, lse) = (Shared::new(best), Shared::new(lse));
-    let targets_of = |part: &Range<usize>| &targets[part.clone()];
     let mut gradient = gradient.zip(on).map(|(gradient, on)| {
         assert_eq!((gradient.dx_td.len(), gradient.dw_vd.len()), (rows * d, v * d));
         let (dw, dx) = (Target::write(&mut access, &gradient.dw_vd), Target::write(&mut access, &gradient.dx_td));
@@ -81,11 +86,11 @@ pub(crate) fn classifier(
     for start in (0..rows).step_by(chunk.max(1)) {
         let part = start..(start + chunk).min(rows);
         let n = part.len();
-        let x = x.from_row(start);
+        let (x, targets) = (x.from_row(start), &targets[part.clone()]);
         // SAFETY: rows from `start` on are inside every output of rows.
         let reduce = unsafe {
             Reduce {
-                targets: targets_of(&part),
+                targets,
                 parts,
                 keep: held.logits,
                 target_logits: target_logits.from(start),
@@ -95,20 +100,9 @@ pub(crate) fn classifier(
             }
         };
         forward(&mut cpu.pool, isa, &[(x, matrix)], Groups::One(n), v, PART, &reduce);
-        cpu.pool.run(n.div_ceil(ROWS), &|task, _| {
-            for t in task * ROWS..((task + 1) * ROWS).min(n) {
-                // SAFETY: every task has its own rows.
-                unsafe {
-                    let most = reduce.most.slice(t * parts, parts);
-                    let sums = reduce.sums.slice(t * parts, parts);
-                    let largest = most.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                    let sum: f32 = most.iter().zip(sums).map(|(m, s)| *s * (*m - largest).exp()).sum();
-                    let (row, target) = (start + t, *reduce.target_logits.at(t));
-                    *lse.at(row) = largest + sum.ln();
-                    *nll.at(row) = if targets[row] < 0 { 0.0 } else { *lse.at(row) - target };
-                }
-            }
-        });
+        // SAFETY: as above.
+        let (lse_of, nll_of) = unsafe { (lse.from(start), nll.from(start)) };
+        reduce.denominators(&mut cpu.pool, n, lse_of, nll_of);
         let Some(back) = &mut gradient else { continue };
         // SAFETY: the rows' denominators are there, and nothing writes them any more.
         let lse = unsafe { &*lse.slice(start, n) };
@@ -116,14 +110,8 @@ pub(crate) fn classifier(
             let shape = MatrixShape { outputs: range.min(v - first), ..w.shape };
             let weights = matrix.outputs(first, &shape);
             let width = shape.outputs;
-            let spread = Spread {
-                targets: targets_of(&part),
-                lse,
-                scale: back.scale,
-                first,
-                width: held.width(width),
-                to: held.gradients,
-            };
+            let spread =
+                Spread { targets, lse, scale: back.scale, first, width: held.width(width), to: held.gradients };
             match held.logits {
                 Some((logits, _)) => cpu.pool.run(n.div_ceil(ROWS), &|task, _| {
                     let rows = task * ROWS..((task + 1) * ROWS).min(n);
@@ -135,7 +123,8 @@ pub(crate) fn classifier(
             // SAFETY: all of them are written, and nothing writes them until the next range.
             let dlogits = unsafe { held.gradients.as_data(n * held.width(width)) };
             let dlogits = Rows::plain(dlogits, held.width(width));
-            let turned = packed::transpose(&mut cpu.pool, isa, &shape, weights, 0, turned);
+            let turned =
+                all_turned.unwrap_or_else(|| packed::transpose(&mut cpu.pool, isa, &shape, weights, 0, turned));
             let added = if first == 0 { Addend::None } else { Addend::Present };
             // SAFETY: rows from `start` on, and gradients from `first` on, are inside their tensors.
             let (sum, dw) = unsafe { (back.sum.from(start * d), back.dw.from(first * d)) };
@@ -224,6 +213,25 @@ unsafe fn load_or_least<S: Simd>(p: *const f32, n: usize) -> S::V {
         let mut lanes = [f32::NEG_INFINITY; 16];
         S::store_part(lanes.as_mut_ptr(), S::load_part(p, n), n);
         S::load(lanes.as_ptr())
+    }
+}
+
+impl Reduce<'_> {
+    /// Brings the parts of so many rows together: their denominators' logarithms, and the losses of those with a target.
+    fn denominators(&self, pool: &mut Pool, rows: usize, lse: Shared<f32>, nll: Shared<f32>) {
+        let parts = self.parts;
+        pool.run(rows.div_ceil(ROWS), &|task, _| {
+            for t in task * ROWS..((task + 1) * ROWS).min(rows) {
+                // SAFETY: every task has its own rows, whose parts are there.
+                unsafe {
+                    let (most, sums) = (self.most.slice(t * parts, parts), self.sums.slice(t * parts, parts));
+                    let largest = most.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    let sum: f32 = most.iter().zip(sums).map(|(m, s)| *s * (*m - largest).exp()).sum();
+                    *lse.at(t) = largest + sum.ln();
+                    *nll.at(t) = if self.targets[t] < 0 { 0.0 } else { *lse.at(t) - *self.target_logits.at(t) };
+                }
+            }
+        });
     }
 }
 

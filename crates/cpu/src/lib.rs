@@ -48,12 +48,13 @@ pub struct Cpu {
     sums: Floats,
     /// Operands that one op arranges for its products: a transposed weight, say.
     arranged: Bytes,
-    /// Most bytes of logits that wait for their gradients at once.
+    /// Most bytes of logits that wait for their gradients at once; where more would have to, they are computed again.
     kept_logits: usize,
 }
 
-/// Logits in f32 of at most so many bytes are kept for their gradients at once.
-const KEPT_LOGITS: usize = 32 << 20;
+/// Logits in f32 of at most so many bytes are kept for their gradients at once: on tiles, where computing them again costs
+/// less than rewriting the gradient of a large head for every few rows, and elsewhere.
+const KEPT_LOGITS: [usize; 2] = [32 << 20, 224 << 20];
 
 /// Floats that grow to the largest need: the first step of a kind allocates, no later one does.
 #[derive(Default)]
@@ -93,11 +94,12 @@ impl Cpu {
     pub fn new(threads: usize, isa: Isa) -> Self {
         let (partial, sums, arranged) = (Floats::default(), Floats::default(), Bytes::default());
         let memory = Memory::default();
-        Cpu { memory, pool: Pool::new(threads), isa, partial, sums, arranged, kept_logits: KEPT_LOGITS }
+        let kept_logits = KEPT_LOGITS[usize::from(!isa.has_tiles())];
+        Cpu { memory, pool: Pool::new(threads), isa, partial, sums, arranged, kept_logits }
     }
 
-    /// Sets how many bytes of logits in f32 a classifier keeps at once for their gradients, 32 MiB unless said. Where
-    /// they are of too few rows, it computes all logits twice.
+    /// Sets how many bytes of logits in f32 a classifier may keep at once for their gradients, 32 MiB on tiles and 224
+    /// elsewhere unless said. Where they would be more, it computes all logits twice.
     #[must_use]
     pub fn keeping_logits(self, bytes: usize) -> Self {
         Cpu { kept_logits: bytes, ..self }

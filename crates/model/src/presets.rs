@@ -9,8 +9,8 @@ use crate::parameters::count;
 pub const DBRX_VOCAB: usize = 100_352;
 
 /// Names that [`preset`] knows, apart from sizes such as `4m` and the endings `-dense-active`, `-dense-total`.
-pub const PRESETS: [&str; 12] =
-    ["tiny", "s", "s100k", "m", "moe-a", "moe-b", "dense-a", "9b", "18b", "35b", "73b", "132b"];
+pub const PRESETS: [&str; 13] =
+    ["tiny", "s", "s100k", "w", "m", "moe-a", "moe-b", "dense-a", "9b", "18b", "35b", "73b", "132b"];
 
 /// A model of DBRX's architecture: 16 experts, 4 of them per token.
 fn dbrx(d_model: usize, n_layers: usize, head_dim: usize, n_kv_heads: usize, ffn_hidden: usize) -> Config {
@@ -90,6 +90,7 @@ pub fn preset(name: &str) -> Result<Config, ModelError> {
         // The shapes of our comparisons with other trainers.
         "s" => Config { vocab_size: 8192, ..dbrx(512, 8, 64, 2, 512) },
         "s100k" => dbrx(512, 8, 64, 2, 512),
+        "w" => Config { vocab_size: 8192, ..dbrx(1024, 4, 64, 4, 1792) },
         "m" => dbrx(1024, 16, 64, 4, 1792),
         // MoE-A and MoE-B were announced by size alone (7.7B and 23.5B, 2.2B and 6.6B active without the embedding):
         // these are the members of the family's rule that meet both figures.
