@@ -16,12 +16,10 @@ use crate::source::{Data, Rows};
 use moeworks_ops::{ClassifierGradient, DType, Matrix, MatrixShape, Tensor};
 use std::ops::Range;
 
-/// Bytes of the logits or their gradients that are held at once, about.
+/// Bytes of the logits' gradients that are held at once where logits are not kept.
 const HELD: usize = 32 << 20;
 /// Below this width logits are computed again in less time than memory takes to keep them.
 const NARROW: usize = 128;
-/// Fewer rows at once than these would rewrite the head's gradient too often.
-const LEAST_ROWS: usize = 512;
 /// Rows of one task that brings parts together.
 const ROWS: usize = 64;
 /// Ids whose maximum and sum are one part: blocks are whole parts, so that the order of a sum does not depend on them.
@@ -52,10 +50,8 @@ pub(crate) fn classifier(
     let (most, rest) = rest.split_at_mut(rows * parts);
     let (sums, best) = rest.split_at_mut(rows * parts);
     let size = w.shape.dtype.size();
-    // Logits are kept in f32, of so many rows at once.
-    let fitting = (HELD / (4 * v)).max(LEAST_ROWS).min(rows);
-    let kept = gradient.is_some() && d >= NARROW && 4 * v * fitting <= cpu.kept_logits;
-    let chunk = if kept { rows.div_ceil(rows.div_ceil(fitting.max(1)).max(1)).max(1) } else { rows };
+    let at_once = cpu.kept_logits.rows_at_once(rows, v).filter(|_| gradient.is_some() && d >= NARROW);
+    let (kept, chunk) = (at_once.is_some(), at_once.unwrap_or(rows).max(1));
     let most_at_once = (HELD / (rows.max(1) * size) / 512 * 512).clamp(512, 4096);
     let range = match gradient {
         None => 0,
@@ -83,7 +79,7 @@ pub(crate) fn classifier(
         };
         Back { scale: gradient.scale as f32, on, dw, dx, sum }
     });
-    for start in (0..rows).step_by(chunk.max(1)) {
+    for start in (0..rows).step_by(chunk) {
         let part = start..(start + chunk).min(rows);
         let n = part.len();
         let (x, targets) = (x.from_row(start), &targets[part.clone()]);

@@ -48,13 +48,35 @@ pub struct Cpu {
     sums: Floats,
     /// Operands that one op arranges for its products: a transposed weight, say.
     arranged: Bytes,
-    /// Most bytes of logits that wait for their gradients at once; where more would have to, they are computed again.
-    kept_logits: usize,
+    /// Logits that wait for their gradients.
+    kept_logits: KeptLogits,
 }
 
-/// Logits in f32 of at most so many bytes are kept for their gradients at once: on tiles, where computing them again costs
-/// less than rewriting the gradient of a large head for every few rows, and elsewhere.
-const KEPT_LOGITS: [usize; 2] = [32 << 20, 224 << 20];
+/// How many logits a classifier keeps in f32 at once for their gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptLogits {
+    /// So many bytes, about.
+    pub bytes: usize,
+    /// Of no fewer rows than these, which would rewrite the head's gradient too often.
+    pub rows: usize,
+    /// If they are no more bytes than these; otherwise all logits are computed twice.
+    pub most: usize,
+}
+
+impl KeptLogits {
+    /// On tiles, where computing logits again costs less than rewriting the gradient of a large head for every few rows,
+    /// or elsewhere.
+    fn of(isa: Isa) -> Self {
+        KeptLogits { bytes: 32 << 20, rows: 512, most: if isa.has_tiles() { 32 << 20 } else { 224 << 20 } }
+    }
+
+    /// Rows at once, of so many rows of `v` logits; none if they are not kept.
+    fn rows_at_once(&self, rows: usize, v: usize) -> Option<usize> {
+        let at_once = (self.bytes / (4 * v)).max(self.rows).min(rows).max(1);
+        // As even as their number allows.
+        (4 * v * at_once <= self.most).then(|| rows.div_ceil(rows.div_ceil(at_once).max(1)).max(1))
+    }
+}
 
 /// Floats that grow to the largest need: the first step of a kind allocates, no later one does.
 #[derive(Default)]
@@ -94,15 +116,14 @@ impl Cpu {
     pub fn new(threads: usize, isa: Isa) -> Self {
         let (partial, sums, arranged) = (Floats::default(), Floats::default(), Bytes::default());
         let memory = Memory::default();
-        let kept_logits = KEPT_LOGITS[usize::from(!isa.has_tiles())];
-        Cpu { memory, pool: Pool::new(threads), isa, partial, sums, arranged, kept_logits }
+        Cpu { memory, pool: Pool::new(threads), isa, partial, sums, arranged, kept_logits: KeptLogits::of(isa) }
     }
 
-    /// Sets how many bytes of logits in f32 a classifier may keep at once for their gradients, 32 MiB on tiles and 224
-    /// elsewhere unless said. Where they would be more, it computes all logits twice.
+    /// Sets how many logits a classifier keeps; 32 MiB or 512 rows unless said, on tiles no more than 32 MiB, elsewhere
+    /// 224.
     #[must_use]
-    pub fn keeping_logits(self, bytes: usize) -> Self {
-        Cpu { kept_logits: bytes, ..self }
+    pub fn keeping_logits(self, kept_logits: KeptLogits) -> Self {
+        Cpu { kept_logits, ..self }
     }
 
     /// The CPU with all of the machine's threads, on its best path or the one that the environment forces.
