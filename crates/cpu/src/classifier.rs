@@ -82,7 +82,7 @@ pub(crate) fn classifier(
     for start in (0..rows).step_by(chunk) {
         let part = start..(start + chunk).min(rows);
         let n = part.len();
-        let (x, targets) = (x.from_row(start), &targets[part.clone()]);
+        let (x, targets) = (x.skip(start), &targets[part.clone()]);
         // SAFETY: rows from `start` on are inside every output of rows.
         let reduce = unsafe {
             Reduce {

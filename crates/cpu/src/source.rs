@@ -93,7 +93,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The rows from `row` on, of rows that are not gathered.
-    pub fn from_row(&self, row: usize) -> Self {
+    pub fn skip(&self, row: usize) -> Self {
         assert!(self.index.is_none() && self.scale.is_none());
         let data = match self.data {
             Data::F32(x) => Data::F32(&x[row * self.width..]),

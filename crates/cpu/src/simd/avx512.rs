@@ -119,7 +119,8 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
         // SAFETY: as above.
         unsafe {
             if BF16 {
-                return _mm512_dpbf16_ps(sum, std::mem::transmute(a), std::mem::transmute(b));
+                let pairs = |v| std::mem::transmute::<__m512i, __m512bh>(v);
+                return _mm512_dpbf16_ps(sum, pairs(a), pairs(b));
             }
             let even = |v| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(v));
             let odd = |v| _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(0xffff_0000u32 as i32)));
