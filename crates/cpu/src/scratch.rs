@@ -13,12 +13,12 @@ pub const DEPTH: usize = 256;
 /// Columns of a packed panel, and of an AMX tile.
 pub const PANEL: usize = 16;
 
-/// Rows of a block of results on tiles.
-pub const TILE_ROWS: usize = 256;
-/// Columns of a block of results on tiles.
-pub const TILE_COLUMNS: usize = 512;
-/// Depth of one pass over a block on tiles.
-pub const TILE_PASS: usize = 256;
+/// Rows of a block of results in pairs of bf16.
+pub const PAIR_ROWS: usize = 256;
+/// Columns of a block of results in pairs.
+pub const PAIR_COLUMNS: usize = 512;
+/// Depth of one pass over a block of a weight's gradient in pairs.
+pub const PAIR_PASS: usize = 256;
 
 /// Blocks of a multiplication. The same memory serves f32 and bf16; what tiles need beyond vectors is not touched, and
 /// so not there, where there are none.
@@ -36,9 +36,9 @@ impl Scratch {
     pub fn new() -> Self {
         let block = |n: usize| Buffer::zeroed(4 * n).expect("a thread's scratch fits");
         Scratch {
-            a: block(((ROWS + 4) * DEPTH).max((TILE_ROWS + 2 * PANEL) * TILE_PASS / 2)),
-            b: block((DEPTH * COLUMNS).max(TILE_COLUMNS * TILE_PASS / 2)),
-            c: block((ROWS * (COLUMNS + 2 * PANEL)).max((TILE_ROWS + 2 * PANEL) * (TILE_COLUMNS + 2 * PANEL))),
+            a: block(((ROWS + 4) * DEPTH).max((PAIR_ROWS + 2 * PANEL) * PAIR_PASS / 2)),
+            b: block((DEPTH * COLUMNS).max(PAIR_COLUMNS * PAIR_PASS / 2)),
+            c: block((ROWS * (COLUMNS + 2 * PANEL)).max((PAIR_ROWS + 2 * PANEL) * (PAIR_COLUMNS + 2 * PANEL))),
             left: None,
             attention: None,
         }
@@ -57,7 +57,7 @@ impl Scratch {
         self.a.start().cast()
     }
 
-    /// The same as bf16: TILE_ROWS and two tiles' more x TILE_PASS.
+    /// The same as bf16: PAIR_ROWS and two tiles' more x PAIR_PASS.
     pub fn a_bf16(&self) -> *mut bf16 {
         self.a.start().cast()
     }
@@ -67,13 +67,13 @@ impl Scratch {
         self.b.start().cast()
     }
 
-    /// The same as bf16: TILE_PASS x TILE_COLUMNS.
+    /// The same as bf16: PAIR_PASS x PAIR_COLUMNS.
     pub fn b_bf16(&self) -> *mut bf16 {
         self.b.start().cast()
     }
 
-    /// Block of results: ROWS x COLUMNS, and a panel more for blocks that start inside one. On tiles TILE_ROWS and two
-    /// tiles' more x TILE_COLUMNS and two panels.
+    /// Block of results: ROWS x COLUMNS, and a panel more for blocks that start inside one. In pairs PAIR_ROWS and two
+    /// tiles' more x PAIR_COLUMNS and two panels.
     pub fn c(&self) -> *mut f32 {
         self.c.start().cast()
     }

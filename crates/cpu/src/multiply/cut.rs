@@ -2,6 +2,7 @@
 
 use super::dots;
 use crate::isa::Isa;
+use crate::scratch::{COLUMNS, DEPTH, PAIR_COLUMNS, PAIR_ROWS, ROWS};
 
 /// Largest block of results, and how it goes through the depth.
 #[derive(Clone, Copy)]
@@ -12,7 +13,7 @@ pub struct Cut {
     pub row_unit: usize,
     /// Columns at most.
     pub columns: usize,
-    /// Depth of a pass: two panels of it stay in the first-level cache.
+    /// Depth of a pass of a forward: two panels of it stay in the first-level cache.
     pub pass: usize,
     /// Bytes of copied left operands, about: they stay in the second-level cache while all columns pass.
     pub left_bytes: usize,
@@ -21,10 +22,12 @@ pub struct Cut {
 impl Cut {
     /// For products of f32, or of pairs of bf16.
     pub fn of(isa: Isa, pairs: bool) -> Self {
-        match pairs {
-            true if isa.has_tiles() => Cut { rows: 256, row_unit: 32, columns: 512, pass: 256, left_bytes: 1 << 18 },
-            true => Cut { rows: 252, row_unit: dots::ROWS, columns: 512, pass: 512, left_bytes: 1 << 18 },
-            false => Cut { rows: 192, row_unit: 12, columns: 512, pass: 256, left_bytes: 1 << 18 },
-        }
+        let whole = |rows: usize, unit: usize| rows / unit * unit;
+        let (rows, row_unit, columns, pass) = match pairs {
+            true if isa.has_tiles() => (PAIR_ROWS, 32, PAIR_COLUMNS, 256),
+            true => (whole(PAIR_ROWS, dots::ROWS), dots::ROWS, PAIR_COLUMNS, 512),
+            false => (ROWS, 12, COLUMNS, DEPTH),
+        };
+        Cut { rows, row_unit, columns, pass, left_bytes: 1 << 18 }
     }
 }

@@ -1,7 +1,7 @@
 //! The products of a layer, dense or grouped by expert: results of the forward, and gradients of weights. (Gradients of
 //! inputs are a forward with the transposed weight, see [`crate::packed::transpose`].)
 //!
-//! A task is one block of results, at most ROWS x COLUMNS. It goes through the depth in steps of DEPTH, brings operands
+//! A task is one block of results, cut as [`Cut`] says. It goes through the depth in passes, brings operands
 //! into its thread's scratch where they do not lie as a kernel reads them, and hands the finished block to an epilogue.
 //! Every result is one chain of multiply-adds over the whole depth in order, so block shapes never change a bit.
 

@@ -7,7 +7,7 @@ use crate::isa::Isa;
 use crate::kernel::{Left, Right, multiply};
 use crate::packed::TILE_DEPTH;
 use crate::pool::Pool;
-use crate::scratch::{DEPTH, PANEL, Scratch, TILE_PASS};
+use crate::scratch::{DEPTH, PAIR_PASS, PANEL, Scratch};
 use crate::simd::{self, Kernel, Simd};
 use crate::source::Rows;
 use std::ops::Range;
@@ -84,7 +84,7 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
         let panels = self.place.columns.len().div_ceil(PANEL);
         // Rows a power of two apart would share too few cache sets.
         let (c, step) = (self.scratch.c(), (panels + 1) * PANEL);
-        let most = self.paired.map_or(DEPTH, |_| TILE_PASS);
+        let most = self.paired.map_or(DEPTH, |_| PAIR_PASS);
         // SAFETY: scratch holds the blocks; operands are inside their tensors by the caller.
         unsafe {
             // Passes as even as tiles allow: a short one costs as many results as a long one.
@@ -165,7 +165,7 @@ impl<E> WeightGradient<'_, E> {
     ) {
         let depth = over.len().next_multiple_of(TILE_DEPTH);
         let (a, b, rows) = (self.scratch.a_bf16(), self.scratch.b_bf16(), self.place.rows.len());
-        // SAFETY: scratch holds TILE_ROWS and a panel more x TILE_PASS, and as much of TILE_COLUMNS; the rest is the
+        // SAFETY: scratch holds PAIR_ROWS and a panel more x PAIR_PASS, and as much of PAIR_COLUMNS; the rest is the
         // caller's.
         unsafe {
             let panel = |p: usize| b.add(p * depth * PANEL).cast_const();
