@@ -79,8 +79,10 @@ fn kernels() -> Vec<Finding> {
     all.push(finding(
         "ops",
         format!(
-            "linear, qkv, experts, classifier: f32 on {vector:?}, bf16 on {bf16}; norms, attention, router, optimizer: \
-             f32 on {vector:?}"
+            "linear, qkv, experts, classifier{}: f32 on {vector:?}, bf16 on {bf16}; norms, {}router, optimizer: f32 on \
+             {vector:?}",
+            if isa.multiplies_bf16() { ", attention" } else { "" },
+            if isa.multiplies_bf16() { "" } else { "attention, " },
         ),
     ));
     if let Ok(mut device) = device(None) {
