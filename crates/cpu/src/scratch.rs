@@ -20,7 +20,7 @@ pub const PAIR_COLUMNS: usize = 512;
 /// Depth of one pass over a block of a weight's gradient in pairs.
 pub const PAIR_PASS: usize = 256;
 
-/// Blocks of a multiplication. The same memory serves f32 and bf16; what tiles need beyond vectors is not touched, and
+/// Blocks of a multiplication. The same memory serves f32 and bf16; what pairs need beyond f32 is not touched, and
 /// so not there, where there are none.
 pub struct Scratch {
     a: Buffer,

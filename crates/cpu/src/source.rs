@@ -174,7 +174,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The rows themselves, where tiles can read them in place: `rows` whole ones from `row` on.
+    /// The rows themselves, where products of pairs can read them in place: `rows` whole ones from `row` on.
     pub fn bf16_in_place(&self, row: usize, rows: usize) -> Option<&'a [bf16]> {
         match self.data {
             Data::Bf16(x) if self.index.is_none() && self.scale.is_none() && (row + rows) * self.width <= x.len() => {

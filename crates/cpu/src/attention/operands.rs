@@ -1,4 +1,4 @@
-//! Right operands of attention's products on tiles, arranged once for all blocks that read them.
+//! Right operands of attention's products in pairs of bf16, arranged once for all blocks that read them.
 
 use crate::isa::Isa;
 use crate::pool::Pool;
