@@ -12,6 +12,7 @@ mod ceiling;
 mod classifier;
 mod epilogue;
 mod experts;
+mod halves;
 pub mod isa;
 mod kernel;
 mod linear;
@@ -32,8 +33,8 @@ pub use isa::{Isa, IsaError};
 
 use moeworks_ops::buffer::Buffer;
 use moeworks_ops::{
-    ClassifierGradient, Dispatch, Heads, Matrix, MatrixShape, Memory, Norm, Ops, OutOfMemory, Precision, Region, Rope,
-    Routing, Tensor, Update,
+    ClassifierGradient, Dispatch, Halves, Heads, Master, Matrix, MatrixShape, Memory, Norm, Ops, OutOfMemory,
+    Precision, Region, Rope, Routing, Tensor, Update,
 };
 use pool::Pool;
 
@@ -181,6 +182,12 @@ impl Ops for Cpu {
     }
     fn pack(&mut self, sources: &[Tensor], to: &Matrix) {
         linear::pack(self, sources, to);
+    }
+    fn split(&mut self, source: &Tensor, to: &Halves) {
+        halves::split(self, source, to);
+    }
+    fn join(&mut self, from: &Halves, source: &Tensor) {
+        halves::join(self, from, source);
     }
 
     fn embed(&mut self, ids_t: &Tensor, table_vd: &Tensor, x_td: &Tensor) {
@@ -348,15 +355,7 @@ impl Ops for Cpu {
     fn sum_of_squares(&mut self, x: &Tensor) -> f64 {
         optimizer::sum_of_squares(self, x)
     }
-    fn update(
-        &mut self,
-        update: &Update,
-        parameters: &Tensor,
-        gradients: &Tensor,
-        m: &Tensor,
-        v: Option<&Tensor>,
-        packed: Option<(&Matrix, usize)>,
-    ) {
-        optimizer::update(self, update, parameters, gradients, m, v, packed);
+    fn update(&mut self, update: &Update, parameters: Master, gradients: &Tensor, m: &Tensor, v: Option<&Tensor>) {
+        optimizer::update(self, update, parameters, gradients, m, v);
     }
 }

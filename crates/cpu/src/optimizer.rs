@@ -1,10 +1,13 @@
 //! The optimizer: one pass over memory.
 
 use crate::Cpu;
+use crate::epilogue::Target;
+use crate::halves::{self, InHalves, Values};
 use crate::packed::{self, PackPanel};
 use crate::shared::Shared;
 use crate::simd::{self, Kernel, Simd};
-use moeworks_ops::{AdamW, Lion, Matrix, Tensor, Update};
+use crate::source::Data;
+use moeworks_ops::{AdamW, Lion, Master, Tensor, Update, rounding};
 use std::ops::Range;
 
 /// Elements of one task.
@@ -12,164 +15,299 @@ const PIECE: usize = 1 << 15;
 
 pub(crate) fn sum_of_squares(cpu: &mut Cpu, x: &Tensor) -> f64 {
     let isa = cpu.isa;
-    let x = cpu.memory.access().read::<f32>(x);
+    let x = Data::read(&mut cpu.memory.access(), x);
     let pieces = x.len().div_ceil(PIECE);
     let partial = cpu.partial.of(2 * pieces);
     let sums = Shared::new(partial);
     cpu.pool.run(pieces, &|task, _| {
-        let piece = &x[task * PIECE..((task + 1) * PIECE).min(x.len())];
+        let piece = task * PIECE..((task + 1) * PIECE).min(x.len());
         // SAFETY: every task has its own two floats, which hold the two halves of an f64.
         unsafe {
-            let sum = simd::run(isa.vector(), Squares(piece));
+            let sum = simd::run(isa.vector(), Squares(x, piece));
             sums.slice(2 * task, 2).copy_from_slice(&bytemuck::cast::<f64, [f32; 2]>(sum));
         }
     });
     cpu.partial.of(2 * pieces).chunks(2).map(|c| bytemuck::cast::<[f32; 2], f64>([c[0], c[1]])).sum()
 }
 
-struct Squares<'a>(&'a [f32]);
+struct Squares<'a>(Data<'a>, Range<usize>);
 
 impl Kernel for Squares<'_> {
     type Output = f64;
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> f64 {
+        let Squares(x, range) = self;
         // Few enough terms in f32 that their rounding does not show.
-        self.0
-            .chunks(1024)
-            .map(|part| {
-                // SAFETY: loads stay inside the part.
-                unsafe {
-                    let mut sum = S::splat(0.0);
-                    for i in (0..part.len()).step_by(S::LANES) {
-                        let v = S::load_n(part.as_ptr().add(i), (part.len() - i).min(S::LANES));
-                        sum = S::fma(v, v, sum);
-                    }
-                    f64::from(S::sum(sum))
+        const TERMS: usize = 1024;
+        let mut all = 0.0;
+        for start in range.clone().step_by(TERMS) {
+            let end = (start + TERMS).min(range.end);
+            // SAFETY: loads stay inside the part.
+            unsafe {
+                let mut sum = S::splat(0.0);
+                for i in (start..end).step_by(S::LANES) {
+                    let v = x.load_n::<S>(i, (end - i).min(S::LANES));
+                    sum = S::fma(v, v, sum);
                 }
-            })
-            .sum()
+                all += f64::from(S::sum(sum));
+            }
+        }
+        all
     }
 }
 
+/// Moves all elements of a parameter.
 pub(crate) fn update(
     cpu: &mut Cpu,
     update: &Update,
-    parameters: &Tensor,
+    parameters: Master,
     gradients: &Tensor,
     m: &Tensor,
     v: Option<&Tensor>,
-    packed: Option<(&Matrix, usize)>,
 ) {
-    let isa = cpu.isa;
+    let (isa, n) = (cpu.isa, parameters.tensor().len());
     let mut access = cpu.memory.access();
-    let g = access.read::<f32>(gradients);
-    assert!(parameters.len() == g.len() && m.len() == g.len() && v.is_none_or(|v| v.len() == g.len()));
+    assert!(gradients.len() == n && m.len() == n && v.is_none_or(|v| v.len() == n));
     assert_eq!(v.is_some(), matches!(update, Update::AdamW(_)), "AdamW has a second moment, Lion has none");
-    let p = Shared::new(access.write::<f32>(parameters));
-    let (m, v) = (Shared::new(access.write::<f32>(m)), v.map(|v| Shared::new(access.write::<f32>(v))));
-    // SAFETY: callers move disjoint ranges, inside all tensors.
-    let step = |range: Range<usize>| unsafe {
-        let of = |x: Shared<f32>| x.slice(range.start, range.len());
-        let (g, p, m) = (&g[range.clone()], of(p), of(m));
-        match (update, v) {
-            (Update::AdamW(step), Some(v)) => simd::run(isa.vector(), AdamWStep { step, g, p, m, v: of(v) }),
-            (Update::Lion(step), _) => simd::run(isa.vector(), LionStep { step, g, p, m }),
-            (Update::AdamW(_), None) => unreachable!("asserted above"),
-        }
+    let step = Step {
+        update,
+        g: Data::read(&mut access, gradients),
+        m: Target::write(&mut access, m),
+        v: v.map(|v| Target::write(&mut access, v)),
+        seed: rounding::seed(update.step()),
     };
-    let Some((matrix, source)) = packed else {
-        let n = g.len();
-        cpu.pool.run(n.div_ceil(PIECE), &|task, _| step(task * PIECE..((task + 1) * PIECE).min(n)));
-        return;
-    };
-    let (shape, out) = (&matrix.shape, Shared::new(access.write::<u8>(&matrix.data)));
-    assert_eq!(g.len(), shape.experts * shape.outputs * shape.inputs);
-    cpu.pool.run(packed::all_panels(shape), &|index, _| {
-        let (from, range) = packed::origin(shape, index);
-        if from != source {
-            return;
+    match parameters {
+        Master::Alone(p) => {
+            let p = Shared::new(access.write::<f32>(&p));
+            cpu.pool.run(n.div_ceil(PIECE), &|task, _| {
+                let (start, len) = (task * PIECE, PIECE.min(n - task * PIECE));
+                // SAFETY: pieces of different tasks differ.
+                unsafe { simd::run(isa.vector(), Whole { step, p, start, len }) }
+            });
         }
-        step(range.clone());
-        // SAFETY: the panel's rows are this task's own, and so is the panel.
-        unsafe {
-            let rows = &*p.slice(range.start, range.len());
-            simd::run(isa.vector(), PackPanel { shape, rows, index, out });
+        Master::Followed(p, matrix, source) => {
+            let (shape, p) = (&matrix.shape, Shared::new(access.write::<f32>(&p)));
+            let out = Shared::new(access.write::<u8>(&matrix.data));
+            assert_eq!(n, shape.experts * shape.outputs * shape.inputs);
+            cpu.pool.run(packed::all_panels(shape), &|index, _| {
+                let (from, range) = packed::origin(shape, index);
+                if from != source {
+                    return;
+                }
+                // SAFETY: the panel's rows are this task's own, and so is the panel.
+                unsafe {
+                    simd::run(isa.vector(), Whole { step, p, start: range.start, len: range.len() });
+                    let rows = &*p.slice(range.start, range.len());
+                    simd::run(isa.vector(), PackPanel { shape, rows, index, out });
+                }
+            });
         }
-    });
+        Master::Halves(halves) => halves::visit(&mut cpu.pool, isa, &mut access, &halves, &step),
+    }
 }
 
-struct LionStep<'a> {
-    step: &'a Lion,
-    g: &'a [f32],
-    p: &'a mut [f32],
-    m: &'a mut [f32],
+/// A step over the elements of a parameter.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    update: &'a Update,
+    g: Data<'a>,
+    m: Target,
+    v: Option<Target>,
+    /// Of random rounding.
+    seed: u32,
 }
 
-impl Kernel for LionStep<'_> {
+/// A piece of a parameter by itself.
+struct Whole<'a> {
+    step: Step<'a>,
+    p: Shared<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Kernel for Whole<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let s = self.step;
-        // SAFETY: loads and stores stay inside the piece, which all three slices have in one length.
+        // SAFETY: the elements are inside, and this task's own.
+        unsafe { self.step.over::<S>(Plain(self.p), self.start, self.len) }
+    }
+}
+
+impl halves::Visit for Step<'_> {
+    #[inline(always)]
+    unsafe fn row<S: Simd>(&self, values: InHalves, first: usize, n: usize) {
+        // SAFETY: the caller's.
+        unsafe { self.over::<S>(values, first, n) }
+    }
+}
+
+impl Step<'_> {
+    /// Moves `n` elements from `first` on, whose values are in `values`.
+    ///
+    /// # Safety
+    /// They are inside, and the caller's own.
+    #[inline(always)]
+    unsafe fn over<S: Simd>(&self, values: impl Values, first: usize, n: usize) {
+        // SAFETY: the caller's.
         unsafe {
-            let f = |x: f64| S::splat(x as f32);
-            let (beta1, rest1) = (f(s.beta1), f(1.0 - s.beta1));
-            let (beta2, rest2) = (f(s.beta2), f(1.0 - s.beta2));
-            let (keep, scale, rate) = (f(1.0 - s.lr * s.decay), f(s.gradient_scale), f(s.lr));
-            let (huge, least) = (f(1e38), f(-s.lr));
-            let n = self.g.len();
-            for i in (0..n).step_by(S::LANES) {
-                let k = (n - i).min(S::LANES);
-                let (p, m) = (self.p.as_mut_ptr().add(i), self.m.as_mut_ptr().add(i));
-                let g = S::mul(scale, S::load_n(self.g.as_ptr().add(i), k));
-                let old = S::load_n(m, k);
-                let direction = S::fma(beta1, old, S::mul(rest1, g));
-                // The sign times the rate: anything that is not zero, made large, then cut.
-                let large = S::mul(S::mul(direction, huge), huge);
-                let move_by = S::max(least, S::min(rate, large));
-                S::store_n(m, S::fma(beta2, old, S::mul(rest2, g)), k);
-                S::store_n(p, S::sub(S::mul(keep, S::load_n(p, k)), move_by), k);
+            match self.update {
+                Update::AdamW(step) => self.each::<S>(values, first, n, AdamWRule::<S>::new(step)),
+                Update::Lion(step) => self.each::<S>(values, first, n, LionRule::<S>::new(step)),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `over`.
+    #[inline(always)]
+    unsafe fn each<S: Simd>(&self, values: impl Values, first: usize, n: usize, rule: impl Rule<S>) {
+        let randomly = matches!(self.m, Target::Bf16(_)) || matches!(self.v, Some(Target::Bf16(_)));
+        for i in (first..first + n).step_by(S::LANES) {
+            let k = (first + n - i).min(S::LANES);
+            // SAFETY: the caller's.
+            unsafe {
+                let (p, g, m) = (values.load::<S>(i, k), self.g.load_n::<S>(i, k), self.m.load::<S>(i, k));
+                let v = self.v.map_or(S::splat(0.0), |v| v.load::<S>(i, k));
+                let (p, m, v) = rule.moved(p, g, m, v);
+                values.store::<S>(i, p, k);
+                let random = if randomly { S::random_bits(self.seed, i as u32) } else { S::splat(0.0) };
+                store_moment::<S>(self.m, i, m, random, k);
+                if let Some(to) = self.v {
+                    store_moment::<S>(to, i, v, S::upper_bits(random), k);
+                }
             }
         }
     }
 }
 
-struct AdamWStep<'a> {
-    step: &'a AdamW,
-    g: &'a [f32],
-    p: &'a mut [f32],
-    m: &'a mut [f32],
-    v: &'a mut [f32],
+/// # Safety
+/// As [`Target::store`].
+#[inline(always)]
+unsafe fn store_moment<S: Simd>(to: Target, i: usize, v: S::V, random: S::V, n: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        let v = if let Target::Bf16(_) = to { S::round_randomly(v, random) } else { v };
+        to.store::<S>(i, v, n);
+    }
 }
 
-impl Kernel for AdamWStep<'_> {
-    type Output = ();
+/// Parameters by themselves.
+#[derive(Clone, Copy)]
+struct Plain(Shared<f32>);
+
+impl Values for Plain {
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let s = self.step;
+    unsafe fn load<S: Simd>(&self, i: usize, n: usize) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { S::load_n(self.0.at(i), n) }
+    }
+    #[inline(always)]
+    unsafe fn store<S: Simd>(&self, i: usize, v: S::V, n: usize) {
+        // SAFETY: the caller's.
+        unsafe { S::store_n(self.0.at(i), v, n) }
+    }
+}
+
+/// A rule's constants, and what it makes of parameters, gradients and moments.
+trait Rule<S: Simd>: Copy {
+    /// New parameters and moments.
+    ///
+    /// # Safety
+    /// As [`Simd`]'s methods.
+    unsafe fn moved(&self, p: S::V, g: S::V, m: S::V, v: S::V) -> (S::V, S::V, S::V);
+}
+
+#[derive(Clone, Copy)]
+struct AdamWRule<S: Simd> {
+    scale: S::V,
+    beta: [S::V; 2],
+    rest: [S::V; 2],
+    keep: S::V,
+    eps: S::V,
+    /// lr / c1
+    rate: S::V,
+    /// 1 / sqrt(c2)
+    root: S::V,
+}
+
+impl<S: Simd> AdamWRule<S> {
+    /// # Safety
+    /// As [`Simd`]'s methods.
+    #[inline(always)]
+    unsafe fn new(s: &AdamW) -> Self {
         let t = s.step as f64;
         let (c1, c2) = (1.0 - s.beta1.powf(t), 1.0 - s.beta2.powf(t));
-        // SAFETY: loads and stores stay inside the piece, which all four slices have in one length.
+        // SAFETY: the caller's.
+        let f = |x: f64| unsafe { S::splat(x as f32) };
+        AdamWRule {
+            scale: f(s.gradient_scale),
+            beta: [f(s.beta1), f(s.beta2)],
+            rest: [f(1.0 - s.beta1), f(1.0 - s.beta2)],
+            keep: f(1.0 - s.lr * s.decay),
+            eps: f(s.eps),
+            rate: f(s.lr / c1),
+            root: f(1.0 / c2.sqrt()),
+        }
+    }
+}
+
+impl<S: Simd> Rule<S> for AdamWRule<S> {
+    #[inline(always)]
+    unsafe fn moved(&self, p: S::V, g: S::V, m: S::V, v: S::V) -> (S::V, S::V, S::V) {
+        // SAFETY: the caller's.
         unsafe {
-            let f = |x: f64| S::splat(x as f32);
-            let (beta1, rest1) = (f(s.beta1), f(1.0 - s.beta1));
-            let (beta2, rest2) = (f(s.beta2), f(1.0 - s.beta2));
-            let (keep, scale, eps) = (f(1.0 - s.lr * s.decay), f(s.gradient_scale), f(s.eps));
-            // lr (m / c1) / (sqrt(v / c2) + eps)
-            let (rate, root) = (f(s.lr / c1), f(1.0 / c2.sqrt()));
-            let n = self.g.len();
-            for i in (0..n).step_by(S::LANES) {
-                let k = (n - i).min(S::LANES);
-                let (p, m, v) = (self.p.as_mut_ptr().add(i), self.m.as_mut_ptr().add(i), self.v.as_mut_ptr().add(i));
-                let g = S::mul(scale, S::load_n(self.g.as_ptr().add(i), k));
-                let first = S::fma(beta1, S::load_n(m, k), S::mul(rest1, g));
-                let second = S::fma(beta2, S::load_n(v, k), S::mul(rest2, S::mul(g, g)));
-                let below = S::fma(S::sqrt(second), root, eps);
-                let kept = S::mul(keep, S::load_n(p, k));
-                S::store_n(m, first, k);
-                S::store_n(v, second, k);
-                S::store_n(p, S::sub(kept, S::div(S::mul(rate, first), below)), k);
-            }
+            let g = S::mul(self.scale, g);
+            let m = S::fma(self.beta[0], m, S::mul(self.rest[0], g));
+            let v = S::fma(self.beta[1], v, S::mul(self.rest[1], S::mul(g, g)));
+            let below = S::fma(S::sqrt(v), self.root, self.eps);
+            (S::sub(S::mul(self.keep, p), S::div(S::mul(self.rate, m), below)), m, v)
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct LionRule<S: Simd> {
+    scale: S::V,
+    beta: [S::V; 2],
+    rest: [S::V; 2],
+    keep: S::V,
+    rate: S::V,
+    /// -lr
+    least: S::V,
+    huge: S::V,
+}
+
+impl<S: Simd> LionRule<S> {
+    /// # Safety
+    /// As [`Simd`]'s methods.
+    #[inline(always)]
+    unsafe fn new(s: &Lion) -> Self {
+        // SAFETY: the caller's.
+        let f = |x: f64| unsafe { S::splat(x as f32) };
+        LionRule {
+            scale: f(s.gradient_scale),
+            beta: [f(s.beta1), f(s.beta2)],
+            rest: [f(1.0 - s.beta1), f(1.0 - s.beta2)],
+            keep: f(1.0 - s.lr * s.decay),
+            rate: f(s.lr),
+            least: f(-s.lr),
+            huge: f(1e38),
+        }
+    }
+}
+
+impl<S: Simd> Rule<S> for LionRule<S> {
+    #[inline(always)]
+    unsafe fn moved(&self, p: S::V, g: S::V, m: S::V, v: S::V) -> (S::V, S::V, S::V) {
+        // SAFETY: the caller's.
+        unsafe {
+            let g = S::mul(self.scale, g);
+            let direction = S::fma(self.beta[0], m, S::mul(self.rest[0], g));
+            // The sign times the rate: anything that is not zero, made large, then cut.
+            let large = S::mul(S::mul(direction, self.huge), self.huge);
+            let by = S::max(self.least, S::min(self.rate, large));
+            (S::sub(S::mul(self.keep, p), by), S::fma(self.beta[1], m, S::mul(self.rest[1], g)), v)
         }
     }
 }

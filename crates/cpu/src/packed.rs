@@ -37,7 +37,7 @@ fn panels(shape: &MatrixShape) -> usize {
 }
 
 /// Depth with its padding.
-fn padded(shape: &MatrixShape) -> usize {
+pub fn padded(shape: &MatrixShape) -> usize {
     if shape.dtype == DType::Bf16 { shape.inputs.next_multiple_of(TILE_DEPTH) } else { shape.inputs }
 }
 

@@ -25,6 +25,14 @@ impl<'a> Data<'a> {
         }
     }
 
+    /// Elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::F32(x) => x.len(),
+            Data::Bf16(x) => x.len(),
+        }
+    }
+
     /// LANES elements from `i`, widened.
     ///
     /// # Safety

@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::error::ModelError;
 use moeworks_ops::{DType, Dispatch, Ops, Plan, Precision, Region, Routing, Tensor};
+use std::ops::Range;
 
 /// What the activations are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,8 @@ pub struct Activations {
     pub inputs: Inputs,
     /// One entry a block.
     pub blocks: Vec<Block>,
+    /// Bytes of the region that a block alone uses, ascending. The first one's may hold what all blocks share.
+    pub spans: Vec<Range<usize>>,
     /// Hidden rows of the experts (compute [R, F]).
     pub hidden_rf: Tensor,
     /// Their outputs before they are combined (compute [R, D]).
@@ -197,15 +200,25 @@ impl Activations {
             x_in_td = x_out_td;
             block
         };
+        let mut spans = Vec::new();
         let blocks: Vec<Block> = match purpose {
             Purpose::Inference => vec![block(plan); config.n_layers],
             Purpose::Training(Recompute::Nothing | Recompute::Experts) => {
-                (0..config.n_layers).map(|_| block(plan)).collect()
+                let spanned = |_| {
+                    let start = plan.bytes();
+                    let block = block(plan);
+                    spans.push(start..plan.bytes());
+                    block
+                };
+                (0..config.n_layers).map(spanned).collect()
             }
             Purpose::Training(Recompute::Blocks) => {
+                let start = plan.bytes();
                 let mut last = block(plan);
                 let mut blocks = vec![last.clone()];
+                spans.push(start..plan.bytes());
                 for _ in 1..config.n_layers {
+                    let start = plan.bytes();
                     // Inputs and what the losses ask for are each block's own.
                     last.x_in_td = last.x_out_td;
                     last.x_out_td = plan.tensor("residual stream", state, &[t, d]);
@@ -213,6 +226,7 @@ impl Activations {
                     last.routing.load_e = plan.tensor("routing", state, &[e]);
                     last.routing.mass_e = plan.tensor("routing", state, &[e]);
                     blocks.push(last.clone());
+                    spans.push(start..plan.bytes());
                 }
                 blocks
             }
@@ -229,6 +243,7 @@ impl Activations {
             rows,
             inputs,
             blocks,
+            spans,
             hidden_rf: plan.tensor("experts", compute, &[r, f]),
             scratch_rd: plan.tensor("experts", compute, &[r, d]),
             last_td: plan.tensor("normed inputs", compute, &[t, d]),
@@ -283,6 +298,7 @@ impl Activations {
                 first_t: t(&self.inputs.first_t),
             },
             blocks: vec![block(&self.blocks[0]); self.blocks.len()],
+            spans: Vec::new(),
             hidden_rf: r(&self.hidden_rf),
             scratch_rd: r(&self.scratch_rd),
             last_td: t(&self.last_td),

@@ -3,8 +3,8 @@
 use crate::activations::{Activations, Block, Gradients};
 use crate::config::Config;
 use crate::forward::again;
+use crate::gradients::Added;
 use crate::parameters::Parameter;
-use crate::store::Store;
 use crate::weights::{BlockWeights, Weights};
 use moeworks_ops::{Ops, Rope};
 
@@ -16,12 +16,12 @@ pub(crate) fn backward(
     weights: &Weights,
     rope: &Rope,
     a: &Activations,
-    gradients: &Store,
+    gradients: Added,
     z: f64,
 ) {
     let g = a.gradients.as_ref().expect("activations planned for training");
     let last = &a.blocks[config.n_layers - 1].x_out_td;
-    let (weight, stats, d) = (&weights.final_norm, &a.last_stats_t2, &gradients.get(Parameter::FinalNorm));
+    let (weight, stats, d) = (&weights.final_norm, &a.last_stats_t2, &gradients.of(ops, Parameter::FinalNorm));
     ops.zero(&g.dx_td);
     ops.norm_backward(config.norm(), &g.dnormed_td, last, weight, stats, &g.dx_td, d);
     for l in (0..config.n_layers).rev() {
@@ -32,7 +32,12 @@ pub(crate) fn backward(
         feed_forward(ops, config, w, a, block, g, gradients, l, z);
         attention(ops, config, w, rope, a, block, g, gradients, l);
     }
-    ops.embed_backward(&a.inputs.ids_t, &g.dx_td, &gradients.get(Parameter::Embedding));
+    // A tied embedding's gradient is the head's, which the classifier has added to.
+    let dtable = match config.tie_embeddings {
+        true => gradients.store.get(Parameter::Embedding),
+        false => gradients.of(ops, Parameter::Embedding),
+    };
+    ops.embed_backward(&a.inputs.ids_t, &g.dx_td, &dtable);
 }
 
 fn feed_forward(
@@ -42,26 +47,25 @@ fn feed_forward(
     a: &Activations,
     b: &Block,
     g: &Gradients,
-    gradients: &Store,
+    gradients: Added,
     l: usize,
     z: f64,
 ) {
-    let of = |p: Parameter| gradients.get(p);
     let (gate, up) = b.kept.as_ref().expect("activations planned for training");
     let dispatch = &b.routing.dispatch;
     let (dweights, dx) = (&g.dweights_tk, &g.dnormed_td);
-    let ddown = of(Parameter::Down(l));
+    let ddown = gradients.of(ops, Parameter::Down(l));
     ops.down_backward(&g.dx_td, &w.down, dispatch, gate, up, &a.hidden_rf, dweights, &ddown);
-    let (dgate, dup) = (of(Parameter::Gate(l)), of(Parameter::Up(l)));
+    let (dgate, dup) = (gradients.of(ops, Parameter::Gate(l)), gradients.of(ops, Parameter::Up(l)));
     let scratch = &a.scratch_rd;
     // Gate and up are their own gradients by now.
     ops.gate_up_backward(gate, up, &b.ffn_in_td, &w.gate_up, dispatch, scratch, dx, &dgate, &dup);
     if let Some(router) = &w.router {
         let (normalize, x, balance) = (config.normalize_weights, &b.ffn_in_td, &g.balance_e);
-        let drouter = of(Parameter::Router(l));
+        let drouter = gradients.of(ops, Parameter::Router(l));
         ops.route_backward(normalize, dweights, x, router, &b.routing, balance, z, dx, &drouter);
     }
-    let dnorm = of(Parameter::FfnNorm(l));
+    let dnorm = gradients.of(ops, Parameter::FfnNorm(l));
     ops.norm_backward(config.norm(), dx, &b.x_mid_td, &w.ffn_norm, &b.ffn_stats_t2, &g.dx_td, &dnorm);
 }
 
@@ -73,17 +77,17 @@ fn attention(
     a: &Activations,
     b: &Block,
     g: &Gradients,
-    gradients: &Store,
+    gradients: Added,
     l: usize,
 ) {
     let (heads, inputs) = (config.heads(), &a.inputs);
-    let doutput = gradients.get(Parameter::Output(l));
+    let doutput = gradients.of(ops, Parameter::Output(l));
     ops.linear_backward(&g.dx_td, &b.attention_out_tn, &w.output, &g.dattention_tn, &doutput);
     let (first, out, lse) = (&inputs.first_t, &b.attention_out_tn, &b.lse_th);
     ops.attention_backward(heads, &g.dattention_tn, &b.qkv_tn, first, out, lse, &g.dqkv_tn);
-    let (x, dx, dqkv) = (&b.attention_in_td, &g.dnormed_td, gradients.get(Parameter::Qkv(l)));
+    let (x, dx, dqkv) = (&b.attention_in_td, &g.dnormed_td, gradients.of(ops, Parameter::Qkv(l)));
     let clipped = b.clipped_tb.as_ref();
     ops.qkv_backward(heads, &g.dqkv_tn, x, &w.qkv, rope, &inputs.positions_t, clipped, dx, &dqkv);
-    let dnorm = gradients.get(Parameter::AttentionNorm(l));
+    let dnorm = gradients.of(ops, Parameter::AttentionNorm(l));
     ops.norm_backward(config.norm(), dx, &b.x_in_td, &w.attention_norm, &b.attention_stats_t2, &g.dx_td, &dnorm);
 }

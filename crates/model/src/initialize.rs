@@ -1,9 +1,7 @@
 //! Fresh parameters.
 
 use crate::config::Config;
-use crate::parameters::{Parameter, parameters};
-use crate::store::Store;
-use moeworks_ops::{Ops, transfer};
+use crate::parameters::Parameter;
 use rand::SeedableRng;
 use rand_distr::{Distribution, Normal};
 use rand_pcg::Pcg64;
@@ -22,19 +20,16 @@ fn deviation(config: &Config, parameter: Parameter, shape: &[usize]) -> Option<f
     }
 }
 
-/// Fills masters with a reproducible start. Every parameter has its own stream, so its numbers do not depend on the
-/// size of the others.
-pub(crate) fn initialize(ops: &mut dyn Ops, config: &Config, masters: &Store, seed: u64) {
-    for (index, (parameter, shape)) in parameters(config).into_iter().enumerate() {
-        let n = shape.iter().product();
-        let values: Vec<f64> = match deviation(config, parameter, &shape) {
-            None => vec![1.0; n],
-            Some(deviation) => {
-                let mut rng = Pcg64::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ index as u64);
-                let normal = Normal::new(0.0, deviation).expect("a finite deviation");
-                (0..n).map(|_| normal.sample(&mut rng)).collect()
-            }
-        };
-        transfer::write_floats(ops, &masters.get(parameter), &values);
+/// The reproducible start of a parameter, which is the `index`th with this shape. Every parameter has its own stream, so
+/// its numbers do not depend on the size of the others.
+pub(crate) fn initial(config: &Config, seed: u64, index: usize, parameter: Parameter, shape: &[usize]) -> Vec<f64> {
+    let n = shape.iter().product();
+    match deviation(config, parameter, shape) {
+        None => vec![1.0; n],
+        Some(deviation) => {
+            let mut rng = Pcg64::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ index as u64);
+            let normal = Normal::new(0.0, deviation).expect("a finite deviation");
+            (0..n).map(|_| normal.sample(&mut rng)).collect()
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::error::ModelError;
+use crate::formats;
 use crate::store::Store;
 use crate::training::Training;
 use moeworks_ops::{AdamW, Lion, Ops, Precision, Update};
@@ -27,7 +28,7 @@ pub struct Moments {
 impl Moments {
     /// Zeros: one moment, or with `second` two.
     pub fn new(ops: &mut dyn Ops, config: &Config, precision: Precision, second: bool) -> Result<Self, ModelError> {
-        let mut store = || Store::allocate(ops, config, precision.state);
+        let mut store = || Store::allocate(ops, config, |_| formats::moment(precision));
         Ok(Moments { m: store()?, v: if second { Some(store()?) } else { None } })
     }
 
@@ -46,17 +47,15 @@ impl Moments {
 
     /// One step over all parameters; the weights follow the masters.
     pub fn step(&self, ops: &mut dyn Ops, training: &Training, update: &Update, decay: Decay) {
-        let followers = training.weights().followers(&training.config);
-        for (parameter, master) in training.masters.iter() {
-            let vector = master.shape.dims().len() == 1;
+        for (parameter, master) in training.masters().iter() {
+            let vector = master.tensor().shape.dims().len() == 1;
             let kept = |own: f64| if decay == Decay::All || !vector { own } else { 0.0 };
             let update = match *update {
                 Update::AdamW(step) => Update::AdamW(AdamW { decay: kept(step.decay), ..step }),
                 Update::Lion(step) => Update::Lion(Lion { decay: kept(step.decay), ..step }),
             };
             let (gradient, v) = (training.gradients.get(parameter), self.v.as_ref().map(|v| v.get(parameter)));
-            let packed = followers.get(&parameter).map(|(matrix, source)| (matrix, *source));
-            ops.update(&update, &master, &gradient, &self.m.get(parameter), v.as_ref(), packed);
+            ops.update(&update, master, &gradient, &self.m.get(parameter), v.as_ref());
         }
     }
 }

@@ -29,6 +29,23 @@ pub enum Parameter {
     Head,
 }
 
+impl Parameter {
+    /// The block it belongs to.
+    pub fn block(self) -> Option<usize> {
+        match self {
+            Parameter::AttentionNorm(l)
+            | Parameter::Qkv(l)
+            | Parameter::Output(l)
+            | Parameter::FfnNorm(l)
+            | Parameter::Router(l)
+            | Parameter::Gate(l)
+            | Parameter::Up(l)
+            | Parameter::Down(l) => Some(l),
+            Parameter::Embedding | Parameter::FinalNorm | Parameter::Head => None,
+        }
+    }
+}
+
 /// All parameters of a model with their shapes, in the order of the forward pass.
 pub fn parameters(config: &Config) -> Vec<(Parameter, Vec<usize>)> {
     let Config { vocab_size: v, d_model: d, n_experts: e, ffn_hidden: f, .. } = *config;

@@ -16,16 +16,31 @@ pub struct Store {
 }
 
 impl Store {
-    /// Lays out and allocates a store of zeros.
-    pub fn allocate(ops: &mut dyn Ops, config: &Config, dtype: DType) -> Result<Self, ModelError> {
+    /// Lays out and allocates a store of zeros, each parameter's tensor in a format of its own.
+    pub fn allocate(
+        ops: &mut dyn Ops,
+        config: &Config,
+        dtype: impl Fn(Parameter) -> DType,
+    ) -> Result<Self, ModelError> {
         let mut plan = Plan::new(ops.reserve());
+        let store =
+            Self::plan(&mut plan, config, |plan, parameter, shape| plan.tensor("parameters", dtype(parameter), shape));
+        ops.allocate(plan.region(), plan.bytes())?;
+        Ok(store)
+    }
+
+    /// Lays out a store in a plan, each parameter's tensor where `place` puts it.
+    pub fn plan(
+        plan: &mut Plan,
+        config: &Config,
+        mut place: impl FnMut(&mut Plan, Parameter, &[usize]) -> Tensor,
+    ) -> Self {
         let (mut tensors, mut order) = (HashMap::new(), Vec::new());
         for (parameter, shape) in parameters(config) {
-            tensors.insert(parameter, plan.tensor("parameters", dtype, &shape));
+            tensors.insert(parameter, place(plan, parameter, &shape));
             order.push(parameter);
         }
-        ops.allocate(plan.region(), plan.bytes())?;
-        Ok(Store { region: plan.region(), bytes: plan.bytes(), tensors, order })
+        Store { region: plan.region(), bytes: plan.bytes(), tensors, order }
     }
 
     /// The tensor of a parameter. Panics if the model has no such parameter.
@@ -36,13 +51,6 @@ impl Store {
     /// All parameters with their tensors, in the order of the forward pass.
     pub fn iter(&self) -> impl Iterator<Item = (Parameter, Tensor)> + '_ {
         self.order.iter().map(|p| (*p, self.tensors[p]))
-    }
-
-    /// Sets everything to zero.
-    pub fn zero(&self, ops: &mut dyn Ops) {
-        for (_, tensor) in self.iter() {
-            ops.zero(&tensor);
-        }
     }
 
     /// Bytes of the store.

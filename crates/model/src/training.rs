@@ -5,14 +5,17 @@ use crate::backward::backward;
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::error::ModelError;
+use crate::formats;
 use crate::forward::{Attend, forward};
+use crate::gradients::{Added, plan_gradients};
 use crate::huggingface::{SaveFormat, save};
-use crate::initialize::initialize;
+use crate::initialize::initial;
+use crate::masters::Masters;
 use crate::parameters::{Parameter, parameters};
 use crate::rope;
 use crate::store::Store;
 use crate::weights::Weights;
-use moeworks_ops::{ClassifierGradient, Ops, Plan, Precision, Region, Rope, transfer};
+use moeworks_ops::{ClassifierGradient, DType, Ops, Plan, Precision, Region, Rope, transfer};
 use std::path::Path;
 
 /// How the losses of a batch are weighted.
@@ -44,6 +47,27 @@ pub struct Losses {
     pub load: Vec<Vec<f64>>,
 }
 
+/// What a training makes room for.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Rows of a batch.
+    pub rows: usize,
+    /// Most positions of a document.
+    pub length: usize,
+    /// Batches that a step adds up. With one, gradients of the blocks' matrices are as narrow as their weights and lie
+    /// over spent activations.
+    pub micro_batches: usize,
+    /// What is computed again.
+    pub recompute: Recompute,
+}
+
+impl Layout {
+    /// Steps of one batch, nothing computed again.
+    pub fn of(rows: usize, length: usize) -> Self {
+        Layout { rows, length, micro_batches: 1, recompute: Recompute::Nothing }
+    }
+}
+
 /// A model that learns.
 #[derive(Debug)]
 pub struct Training {
@@ -51,10 +75,11 @@ pub struct Training {
     pub config: Config,
     /// Its formats.
     pub precision: Precision,
-    /// Parameters in the state format.
-    pub masters: Store,
-    /// Their gradients.
+    /// Its room.
+    pub layout: Layout,
+    /// Gradients of a step. With one batch a step they are gone with the next batch's forward.
     pub gradients: Store,
+    masters: Masters,
     weights: Weights,
     activations: Activations,
     rope: Rope,
@@ -123,19 +148,20 @@ pub(crate) fn logits(
 }
 
 impl Training {
-    /// A model with fresh parameters, for batches of `rows` rows whose documents have at most `length` positions.
+    /// A model with fresh parameters.
     pub fn new(
         ops: &mut dyn Ops,
         config: &Config,
         precision: Precision,
-        rows: usize,
-        length: usize,
-        recompute: Recompute,
+        layout: Layout,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        let masters = Store::allocate(ops, config, precision.state)?;
-        initialize(ops, config, &masters, seed);
-        Self::over(ops, config, precision, masters, rows, length, recompute)
+        let all = parameters(config);
+        let fresh = |parameter| {
+            let index = all.iter().position(|(p, _)| *p == parameter).expect("a parameter of the model");
+            Ok(initial(config, seed, index, parameter, &all[index].1))
+        };
+        Self::filled(ops, config, precision, layout, fresh)
     }
 
     /// A model with parameters from a source.
@@ -143,53 +169,58 @@ impl Training {
         ops: &mut dyn Ops,
         config: &Config,
         precision: Precision,
-        rows: usize,
-        length: usize,
-        recompute: Recompute,
+        layout: Layout,
         mut source: impl FnMut(Parameter) -> Result<Vec<f32>, ModelError>,
     ) -> Result<Self, ModelError> {
-        let masters = Store::allocate(ops, config, precision.state)?;
-        for (parameter, tensor) in masters.iter() {
-            let values: Vec<f64> = source(parameter)?.into_iter().map(f64::from).collect();
-            transfer::write_floats(ops, &tensor, &values);
-        }
-        Self::over(ops, config, precision, masters, rows, length, recompute)
+        let wide = |parameter| Ok(source(parameter)?.into_iter().map(f64::from).collect());
+        Self::filled(ops, config, precision, layout, wide)
     }
 
-    fn over(
+    fn filled(
         ops: &mut dyn Ops,
         config: &Config,
         precision: Precision,
-        masters: Store,
-        rows: usize,
-        length: usize,
-        recompute: Recompute,
+        layout: Layout,
+        mut source: impl FnMut(Parameter) -> Result<Vec<f64>, ModelError>,
     ) -> Result<Self, ModelError> {
-        let gradients = Store::allocate(ops, config, precision.state)?;
-        let weights = Weights::beside(ops, config, precision, &masters)?;
-        let activations = Activations::allocate(ops, config, precision, rows, Purpose::Training(recompute))?;
-        let rope = upload_rope(ops, config, precision, length)?;
-        Ok(Training { config: config.clone(), precision, masters, gradients, weights, activations, rope })
+        let store = Store::allocate(ops, config, |parameter| formats::master(precision, parameter))?;
+        let weights = Weights::beside(ops, config, precision, &store)?;
+        let masters = Masters::new(config, store, weights.followers(config));
+        for (parameter, _) in masters.iter() {
+            let values = source(parameter)?;
+            masters.write(ops, parameter, &values);
+        }
+        weights.follow(ops, config, &masters);
+        let purpose = Purpose::Training(layout.recompute);
+        let activations = Activations::allocate(ops, config, precision, layout.rows, purpose)?;
+        let mut plan = Plan::new(ops.reserve());
+        let gradients = plan_gradients(&mut plan, config, precision, layout.micro_batches, &activations);
+        ops.allocate(plan.region(), plan.bytes())?;
+        let rope = upload_rope(ops, config, precision, layout.length)?;
+        Ok(Training { config: config.clone(), precision, layout, masters, gradients, weights, activations, rope })
     }
 
-    /// Bytes a training takes, by part, without allocating any of it: for batches of `rows` rows (micro-batches, where
-    /// there are some) and so many moments.
+    /// Bytes a training takes, by part, without allocating any of it: with so many moments.
     pub fn memory(
         ops: &dyn Ops,
         config: &Config,
         precision: Precision,
-        rows: usize,
-        recompute: Recompute,
+        layout: Layout,
         moments: usize,
     ) -> Vec<(String, usize)> {
-        let parameters: usize = parameters(config).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
-        let state = parameters * precision.state.size();
+        let all = parameters(config);
+        let bytes = |dtype: &dyn Fn(Parameter) -> DType| -> usize {
+            all.iter().map(|(p, shape)| dtype(*p).size() * shape.iter().product::<usize>()).sum()
+        };
         let mut plan = Plan::new(Region(0));
-        Activations::plan(&mut plan, config, precision, rows, Purpose::Training(recompute));
+        let activations =
+            Activations::plan(&mut plan, config, precision, layout.rows, Purpose::Training(layout.recompute));
+        let mut gradients = Plan::new(Region(1));
+        plan_gradients(&mut gradients, config, precision, layout.micro_batches, &activations);
         vec![
-            ("parameters".into(), state),
-            ("gradients".into(), state),
-            ("optimizer moments".into(), moments * state),
+            ("parameters".into(), bytes(&|p| formats::master(precision, p))),
+            ("gradients".into(), gradients.bytes()),
+            ("optimizer moments".into(), moments * bytes(&|_| formats::moment(precision))),
             ("packed weights".into(), Weights::bytes(ops, config, precision)),
             ("activations".into(), plan.bytes()),
         ]
@@ -209,20 +240,36 @@ impl Training {
         &self.weights
     }
 
+    /// The parameters themselves.
+    pub fn masters(&self) -> &Masters {
+        &self.masters
+    }
+
+    /// A parameter's numbers.
+    pub fn parameter(&self, ops: &mut dyn Ops, parameter: Parameter) -> Vec<f64> {
+        let mut reader = self.masters.reader();
+        let values = reader.read(ops, parameter, 0..self.masters.get(parameter).tensor().len());
+        reader.release(ops);
+        values
+    }
+
     /// The activations of the last batch.
     pub fn activations(&self) -> &Activations {
         &self.activations
     }
 
-    /// Forward and backward: gradients are added to, losses returned.
-    pub fn step(&self, ops: &mut dyn Ops, batch: &Batch, scale: LossScale) -> Losses {
+    /// Forward and backward of a step's first batch, whose gradients replace the last step's, or of another, whose
+    /// gradients are added. Panics at another where room was made for one.
+    pub fn step(&self, ops: &mut dyn Ops, batch: &Batch, scale: LossScale, first: bool) -> Losses {
+        assert!(first || self.layout.micro_batches > 1, "gradients of one batch a step cannot be added to");
+        let gradients = Added { store: &self.gradients, first };
         let (a, g) = (&self.activations, self.activations.gradients.as_ref().expect("planned for training"));
         self.forward(ops, batch);
         let head = if self.config.tie_embeddings { Parameter::Embedding } else { Parameter::Head };
         let gradient = ClassifierGradient {
             scale: 1.0 / scale.targets as f64,
             dx_td: g.dnormed_td,
-            dw_vd: self.gradients.get(head),
+            dw_vd: gradients.of(ops, head),
         };
         let head = &self.weights.head;
         ops.classifier(&a.last_td, head, &a.inputs.targets_t, &a.nll_t, None, Some(&gradient));
@@ -230,7 +277,7 @@ impl Training {
         let balance: Vec<f64> = balance.into_iter().map(|b| scale.share * scale.aux * b).collect();
         transfer::write_floats(ops, &g.balance_e, &balance);
         let z = scale.share * scale.z / (self.config.n_layers * a.rows) as f64;
-        backward(ops, &self.config, &self.weights, &self.rope, a, &self.gradients, z);
+        backward(ops, &self.config, &self.weights, &self.rope, a, gradients, z);
         losses
     }
 
@@ -252,12 +299,13 @@ impl Training {
     /// Writes the model as a Hugging Face directory (which must exist) that transformers opens.
     pub fn save(&self, ops: &mut dyn Ops, dir: &Path, format: SaveFormat) -> Result<(), ModelError> {
         const SHARD: usize = 5 << 30;
+        let mut reader = self.masters.reader();
         let mut source = |parameter, range: std::ops::Range<usize>| -> Vec<f32> {
-            let tensor = self.masters.get(parameter);
-            let part = tensor.reshape(&[tensor.len()]).rows(range);
-            transfer::read_floats(ops, &part).into_iter().map(|v| v as f32).collect()
+            reader.read(ops, parameter, range).into_iter().map(|v| v as f32).collect()
         };
-        save(dir, &self.config, format, SHARD, &mut source)
+        let saved = save(dir, &self.config, format, SHARD, &mut source);
+        reader.release(ops);
+        saved
     }
 
     fn forward(&self, ops: &mut dyn Ops, batch: &Batch) {

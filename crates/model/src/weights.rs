@@ -2,9 +2,10 @@
 
 use crate::config::Config;
 use crate::error::ModelError;
+use crate::masters::Masters;
 use crate::parameters::{Parameter, parameters};
 use crate::store::Store;
-use moeworks_ops::{Matrix, MatrixKind, MatrixShape, Ops, Plan, Precision, Region, Tensor, transfer};
+use moeworks_ops::{Master, Matrix, MatrixKind, MatrixShape, Ops, Plan, Precision, Region, Tensor, transfer};
 use std::collections::HashMap;
 
 /// Weights of one block.
@@ -88,8 +89,8 @@ fn lay_out(
 }
 
 impl Weights {
-    /// Weights beside the masters of a training: matrices have a region of their own and follow the masters at every
-    /// [`Weights::refresh`]; embedding, norms and routers are the masters themselves.
+    /// Room for weights beside the masters of a training: matrices have a region of their own, embedding, norms and
+    /// routers are the masters themselves.
     pub fn beside(
         ops: &mut dyn Ops,
         config: &Config,
@@ -99,7 +100,6 @@ impl Weights {
         let mut plan = Plan::new(ops.reserve());
         let weights = lay_out(ops, config, precision, &mut plan, |_, parameter| masters.get(parameter));
         ops.allocate(plan.region(), plan.bytes())?;
-        weights.refresh(ops, config, masters);
         Ok(weights)
     }
 
@@ -125,11 +125,16 @@ impl Weights {
         .collect()
     }
 
-    /// Packs all matrices from the masters.
-    pub fn refresh(&self, ops: &mut dyn Ops, config: &Config, masters: &Store) {
+    /// Packs all matrices that follow masters; those that are halves of masters need no packing.
+    pub fn follow(&self, ops: &mut dyn Ops, config: &Config, masters: &Masters) {
         for (matrix, parameters) in sources(config, self) {
-            let tensors: Vec<Tensor> = parameters.iter().map(|p| masters.get(*p)).collect();
-            ops.pack(&tensors, &matrix);
+            let whole = |p: &Parameter| match masters.get(*p) {
+                Master::Followed(tensor, ..) => Some(tensor),
+                _ => None,
+            };
+            if let Some(tensors) = parameters.iter().map(whole).collect::<Option<Vec<Tensor>>>() {
+                ops.pack(&tensors, &matrix);
+            }
         }
     }
 

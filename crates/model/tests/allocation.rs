@@ -1,7 +1,7 @@
 //! After the first step of a kind, a step allocates no tensors: what is left are a few lists.
 
 use moeworks_cpu::{Cpu, Isa};
-use moeworks_model::{Batch, Decay, LossScale, Moments, Recompute, Training, preset};
+use moeworks_model::{Batch, Decay, LossScale, Moments, Training, preset};
 use moeworks_ops::{AdamW, Precision, Update};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,13 +48,13 @@ fn later_steps_allocate_no_tensors() {
     for (name, isa) in Isa::all() {
         for precision in [Precision::F32, Precision::BF16] {
             let mut cpu = Cpu::new(2, isa);
-            let training = Training::new(&mut cpu, &config, precision, rows, length, Recompute::Nothing, 1).unwrap();
+            let layout = moeworks_model::Layout::of(rows, length);
+            let training = Training::new(&mut cpu, &config, precision, layout, 1).unwrap();
             let moments = Moments::new(&mut cpu, &config, precision, true).unwrap();
             let batch = Batch::next_token(&config, &sequences, None).unwrap();
             let mut step = |step: u64| {
-                training.gradients.zero(&mut cpu);
                 let scale = LossScale { targets: batch.counted(), share: 1.0, aux: 0.01, z: 0.001 };
-                training.step(&mut cpu, &batch, scale);
+                training.step(&mut cpu, &batch, scale, true);
                 let norm = Moments::gradient_norm(&mut cpu, &training);
                 let (lr, beta1, beta2, eps, decay) = (1e-3 / norm.max(1.0), 0.9, 0.95, 1e-8, 0.1);
                 let update = Update::AdamW(AdamW { lr, beta1, beta2, eps, decay, step, gradient_scale: 1.0 });

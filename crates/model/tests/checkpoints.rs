@@ -1,10 +1,8 @@
 //! Model directories: what is saved is opened again, and every kind of damage is an error that names its place.
 
 use moeworks_model::huggingface::save;
-use moeworks_model::{
-    Architecture, Checkpoint, Config, ModelError, Recompute, SaveFormat, Training, parameters, preset,
-};
-use moeworks_ops::{Precision, Reference, transfer};
+use moeworks_model::{Architecture, Checkpoint, Config, Layout, ModelError, SaveFormat, Training, parameters, preset};
+use moeworks_ops::{Precision, Reference};
 use std::path::Path;
 
 /// One small model of every family.
@@ -24,10 +22,8 @@ fn families() -> Vec<Config> {
 
 fn saved(config: &Config, dir: &Path, format: SaveFormat, shard_bytes: usize) -> Vec<Vec<f32>> {
     let mut ops = Reference::new();
-    let training = Training::new(&mut ops, config, Precision::F32, 4, 4, Recompute::Nothing, 7).unwrap();
-    let mut values = |p| -> Vec<f32> {
-        transfer::read_floats(&mut ops, &training.masters.get(p)).into_iter().map(|v| v as f32).collect()
-    };
+    let training = Training::new(&mut ops, config, Precision::F32, Layout::of(4, 4), 7).unwrap();
+    let mut values = |p| -> Vec<f32> { training.parameter(&mut ops, p).into_iter().map(|v| v as f32).collect() };
     let all: Vec<Vec<f32>> = parameters(config).into_iter().map(|(p, _)| values(p)).collect();
     save(dir, config, format, shard_bytes, &mut |p, range| values(p)[range].to_vec()).unwrap();
     all

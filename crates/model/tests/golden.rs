@@ -3,7 +3,7 @@
 use moeworks_cpu::{Cpu, Isa};
 use moeworks_model::huggingface::names::pieces_of;
 use moeworks_model::{
-    Batch, Checkpoint, Decay, Inference, Limits, LossScale, Moments, Recompute, Row, Training, clip_factor,
+    Batch, Checkpoint, Decay, Inference, Layout, Limits, LossScale, Moments, Row, Training, clip_factor,
     huggingface::names::transpose_each, parameters,
 };
 use moeworks_ops::{AdamW, Ops, Precision, Reference, Update, transfer};
@@ -60,8 +60,7 @@ fn load(ops: &mut dyn Ops, dir: &Path, ids: &[Vec<i32>], precision: Precision) -
     let checkpoint = Checkpoint::open(dir).unwrap();
     let (rows, length) = (ids.len() * ids[0].len(), ids[0].len());
     let source = |p| checkpoint.parameter(p);
-    let training =
-        Training::load(ops, &checkpoint.config, precision, rows, length, Recompute::Nothing, source).unwrap();
+    let training = Training::load(ops, &checkpoint.config, precision, Layout::of(rows, length), source).unwrap();
     let sequences: Vec<&[i32]> = ids.iter().map(Vec::as_slice).collect();
     let batch = Batch::next_token(&checkpoint.config, &sequences, None).unwrap();
     Loaded { training, batch }
@@ -107,7 +106,7 @@ fn logits_and_gradients_equal_those_of_transformers() {
 
             let aux = loaded.training.config.aux_coefficient;
             let scale = LossScale { targets: loaded.batch.counted(), share: 1.0, aux, z: 0.0 };
-            let losses = loaded.training.step(ops.as_mut(), &loaded.batch, scale);
+            let losses = loaded.training.step(ops.as_mut(), &loaded.batch, scale, true);
             let ce = losses.nll / losses.targets as f64;
             assert!((ce - expected["ce"][0]).abs() < 1e-5, "{device}, {name}: cross-entropy {ce}");
             assert!((losses.aux - expected["aux"][0]).abs() < 1e-4, "{device}, {name}: aux {}", losses.aux);
@@ -168,7 +167,7 @@ fn bf16_stays_within_its_bounds() {
 
             let aux = loaded.training.config.aux_coefficient;
             let scale = LossScale { targets: loaded.batch.counted(), share: 1.0, aux, z: 0.0 };
-            let losses = loaded.training.step(ops.as_mut(), &loaded.batch, scale);
+            let losses = loaded.training.step(ops.as_mut(), &loaded.batch, scale, true);
             let ce = losses.nll / losses.targets as f64;
             assert!((ce / expected["ce"][0] - 1.0).abs() <= BF16.loss, "{device}, {name}: cross-entropy {ce}");
             if !loaded.training.config.has_router() {
@@ -231,8 +230,7 @@ fn hidden_states_and_adamw_trajectories_equal_those_of_transformers() {
             for (i, want) in trajectory.iter().map(|v| v.as_f64().unwrap()).enumerate() {
                 let aux = loaded.training.config.aux_coefficient;
                 let scale = LossScale { targets: loaded.batch.counted(), share: 1.0, aux, z: 0.0 };
-                loaded.training.gradients.zero(ops);
-                let losses = loaded.training.step(ops, &loaded.batch, scale);
+                let losses = loaded.training.step(ops, &loaded.batch, scale, true);
                 let total = losses.nll / losses.targets as f64 + aux * losses.aux;
                 assert!((total - want).abs() / want < 1e-4, "{device}, {name}: step {i} has loss {total}, not {want}");
                 let norm = Moments::gradient_norm(ops, &loaded.training);

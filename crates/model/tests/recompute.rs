@@ -1,7 +1,7 @@
 //! Computing activations again changes no bit of losses and gradients, on every path, and saves memory.
 
 use moeworks_cpu::{Cpu, Isa};
-use moeworks_model::{Batch, Config, LossScale, Recompute, Training, preset};
+use moeworks_model::{Batch, Config, Layout, LossScale, Recompute, Training, preset};
 use moeworks_ops::{Ops, Precision, transfer};
 
 fn config(experts: usize) -> Config {
@@ -14,17 +14,24 @@ fn config(experts: usize) -> Config {
     config
 }
 
-/// Losses and all gradients of two batches, one after the other.
-fn gradients(ops: &mut dyn Ops, config: &Config, precision: Precision, recompute: Recompute) -> Vec<f64> {
+/// Losses of two batches, one after the other, and all gradients of both together or of the second.
+fn gradients(
+    ops: &mut dyn Ops,
+    config: &Config,
+    precision: Precision,
+    recompute: Recompute,
+    micro_batches: usize,
+) -> Vec<f64> {
     let (rows, length) = (48, 24);
-    let training = Training::new(ops, config, precision, rows, length, recompute, 3).unwrap();
+    let layout = Layout { micro_batches, recompute, ..Layout::of(rows, length) };
+    let training = Training::new(ops, config, precision, layout, 3).unwrap();
     let mut all = Vec::new();
     for start in [0, 7] {
         let ids: Vec<i32> = (0..rows as i32).map(|t| (start + t * 5 + t * t % 7) % 50).collect();
         let sequences: Vec<&[i32]> = ids.chunks(length).collect();
         let batch = Batch::next_token(config, &sequences, Some(3)).unwrap();
         let scale = LossScale { targets: batch.counted(), share: 1.0, aux: 0.05, z: 0.001 };
-        let losses = training.step(ops, &batch, scale);
+        let losses = training.step(ops, &batch, scale, micro_batches == 1 || start == 0);
         all.extend([losses.nll, losses.aux, losses.z]);
     }
     all.extend(training.gradients.iter().flat_map(|(_, t)| transfer::read_floats(ops, &t)));
@@ -37,11 +44,13 @@ fn gradients_are_the_same_to_the_bit() {
         for precision in [Precision::F32, Precision::BF16] {
             for experts in [1, 16] {
                 let config = config(experts);
-                let run = |recompute| gradients(&mut Cpu::new(2, isa), &config, precision, recompute);
-                let kept = run(Recompute::Nothing);
-                assert!(kept.iter().all(|v| v.is_finite()) && kept.iter().any(|v| *v != 0.0));
-                for recompute in [Recompute::Experts, Recompute::Blocks] {
-                    assert!(run(recompute) == kept, "{name}, {precision:?}, {experts} experts, {recompute:?}");
+                for micro_batches in [1, 2] {
+                    let run = |r| gradients(&mut Cpu::new(2, isa), &config, precision, r, micro_batches);
+                    let kept = run(Recompute::Nothing);
+                    assert!(kept.iter().all(|v| v.is_finite()) && kept.iter().any(|v| *v != 0.0));
+                    for recompute in [Recompute::Experts, Recompute::Blocks] {
+                        assert!(run(recompute) == kept, "{name}, {precision:?}, {experts} experts, {recompute:?}");
+                    }
                 }
             }
         }
@@ -53,7 +62,8 @@ fn memory_shrinks() {
     let config = config(16);
     let cpu = Cpu::new(1, Isa::best());
     let activations = |recompute| {
-        let parts = Training::memory(&cpu, &config, Precision::F32, 4096, recompute, 2);
+        let layout = Layout { recompute, ..Layout::of(4096, 4096) };
+        let parts = Training::memory(&cpu, &config, Precision::F32, layout, 2);
         parts.into_iter().find(|(name, _)| name == "activations").unwrap().1
     };
     let [nothing, experts, blocks] = [Recompute::Nothing, Recompute::Experts, Recompute::Blocks].map(activations);

@@ -1,7 +1,7 @@
 //! How fast a model trains here, by a few steps on made-up tokens.
 
 use anyhow::Result;
-use moeworks_model::{Batch, Config, LossScale, Recompute, Training};
+use moeworks_model::{Batch, Config, Layout, LossScale, Training};
 use moeworks_ops::{Ops, Precision};
 use std::time::Instant;
 
@@ -24,14 +24,14 @@ pub fn tokens_per_second(
     batch: usize,
     length: usize,
 ) -> Result<f64> {
-    let training = Training::new(ops, model, precision, batch * length, length, Recompute::Nothing, 0)?;
+    let training = Training::new(ops, model, precision, Layout::of(batch * length, length), 0)?;
     let tokens = made_up(model, batch, length)?;
     let scale = LossScale { targets: tokens.counted(), share: 1.0, aux: 0.0, z: 0.0 };
     let (began, mut best) = (Instant::now(), f64::INFINITY);
     // The first step touches memory for the first time and does not count, unless it is all there is time for.
     for i in 0..4 {
         let step = Instant::now();
-        training.step(ops, &tokens, scale);
+        training.step(ops, &tokens, scale, true);
         let seconds = step.elapsed().as_secs_f64();
         let last = began.elapsed().as_secs_f64() > SECONDS;
         if i > 0 || last {

@@ -13,6 +13,8 @@ pub enum DType {
     Bf16,
     /// 32-bit signed integer: token ids, row numbers.
     I32,
+    /// Lower halves of 32-bit floats, whose upper halves are weights in bf16 elsewhere (see [`crate::rounding`]).
+    U16,
     /// Bytes: masks, and weights in a layout that only their device knows.
     U8,
 }
@@ -23,7 +25,7 @@ impl DType {
         match self {
             DType::F64 => 8,
             DType::F32 | DType::I32 => 4,
-            DType::Bf16 => 2,
+            DType::Bf16 | DType::U16 => 2,
             DType::U8 => 1,
         }
     }
@@ -47,6 +49,9 @@ impl Element for bf16 {
 impl Element for i32 {
     const DTYPE: DType = DType::I32;
 }
+impl Element for u16 {
+    const DTYPE: DType = DType::U16;
+}
 impl Element for u8 {
     const DTYPE: DType = DType::U8;
 }
@@ -54,18 +59,19 @@ impl Element for u8 {
 /// The formats of one computation.
 ///
 /// Weights and activations that feed multiplications have the format `compute`. What sums are kept in has the
-/// format `state`: the residual stream, statistics, router probabilities, losses, master parameters, gradients
-/// of parameters and optimizer state.
+/// format `state`: the residual stream, statistics, router probabilities, losses, master parameters and gradients of
+/// parameters. Moments of an optimizer are sums too, but random rounding lets them be in `compute`, and so may be a
+/// matrix's gradient that is not added up from several batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Precision {
-    /// Weights and activations.
+    /// Weights, activations, moments.
     pub compute: DType,
     /// Residual stream, statistics, masters, gradients.
     pub state: DType,
 }
 
 impl Precision {
-    /// bf16 multiplications, f32 everywhere else.
+    /// bf16 multiplications and moments, f32 everywhere else.
     pub const BF16: Precision = Precision { compute: DType::Bf16, state: DType::F32 };
     /// f32 end to end.
     pub const F32: Precision = Precision { compute: DType::F32, state: DType::F32 };

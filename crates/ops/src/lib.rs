@@ -11,6 +11,7 @@ pub mod ops;
 pub mod plan;
 pub mod profile;
 pub mod reference;
+pub mod rounding;
 pub mod tensor;
 pub mod transfer;
 
@@ -18,8 +19,8 @@ pub use buffer::OutOfMemory;
 pub use dtype::{DType, Element, Precision};
 pub use memory::{Access, Memory};
 pub use ops::{
-    AdamW, ClassifierGradient, Dispatch, Heads, Lion, Matrix, MatrixKind, MatrixShape, Norm, NormKind, Ops, Rope,
-    Routing, Update,
+    AdamW, ClassifierGradient, Dispatch, Halves, Heads, Lion, Master, Matrix, MatrixKind, MatrixShape, Norm, NormKind,
+    Ops, Rope, Routing, Update,
 };
 pub use plan::Plan;
 pub use profile::{Profiled, Spent};

@@ -8,7 +8,7 @@
 //! - Matrices multiply in their own number format: other operands are rounded to it, sums are kept in f32 (f64 if the
 //!   format is f64).
 //! - Gradients of parameters are added to what is there; every other output is overwritten unless its
-//!   documentation says otherwise. Outputs never overlap other arguments, except where said.
+//!   documentation says otherwise. Gradients of matrices are state or compute, those of the classifier's weight state. Outputs never overlap other arguments, except where said.
 //! - Nothing is allocated for tensors; the caller brings scratch where a whole array is needed in between.
 //! - The same inputs give the same bits, whatever the number of threads, and a row's result does not depend on the
 //!   rows beside it.
@@ -77,6 +77,18 @@ pub struct MatrixShape {
     pub outputs: usize,
     /// Inputs (K).
     pub inputs: usize,
+}
+
+/// A master that is kept in halves: the nearest number in bf16, which is the weight that multiplies, and what it lacks
+/// (see [`crate::rounding`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halves {
+    /// Lower halves (U16), of the parameter's shape.
+    pub lower: Tensor,
+    /// The bf16 matrix with the upper halves.
+    pub matrix: Matrix,
+    /// Which of the matrix's sources.
+    pub source: usize,
 }
 
 /// A weight in the layout that its device multiplies from. Made by [`Ops::pack`]; opaque to everyone else.
@@ -170,6 +182,8 @@ pub struct Lion {
     pub beta2: f64,
     /// Decoupled weight decay.
     pub decay: f64,
+    /// Steps taken including this one: a seed for rounding.
+    pub step: u64,
     /// Factor on the gradient (clipping).
     pub gradient_scale: f64,
 }
@@ -181,6 +195,37 @@ pub enum Update {
     AdamW(AdamW),
     /// With one, m.
     Lion(Lion),
+}
+
+/// A parameter as an optimizer moves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Master {
+    /// By itself (state).
+    Alone(Tensor),
+    /// One source of a matrix (state), and which one: the matrix follows it, as by [`Ops::pack`].
+    Followed(Tensor, Matrix, usize),
+    /// In halves.
+    Halves(Halves),
+}
+
+impl Master {
+    /// The tensor that is the parameter's own.
+    pub fn tensor(&self) -> &Tensor {
+        match self {
+            Master::Alone(tensor) | Master::Followed(tensor, ..) => tensor,
+            Master::Halves(halves) => &halves.lower,
+        }
+    }
+}
+
+impl Update {
+    /// Steps taken including this one.
+    pub fn step(&self) -> u64 {
+        match self {
+            Update::AdamW(step) => step.step,
+            Update::Lion(step) => step.step,
+        }
+    }
 }
 
 /// A device.
@@ -209,6 +254,10 @@ pub trait Ops {
     fn matrix_bytes(&self, shape: &MatrixShape) -> usize;
     /// Brings masters into this device's layout. Plain: one source [E, N, K]; gate and up: two of them (state).
     fn pack(&mut self, sources: &[Tensor], to: &Matrix);
+    /// Keeps the numbers of one source (f32) in halves, in a matrix that is all zero or has been packed before.
+    fn split(&mut self, source: &Tensor, to: &Halves);
+    /// The numbers that [`Ops::split`] was given, or that updates have made of them since (f32).
+    fn join(&mut self, from: &Halves, source: &Tensor);
 
     /// `x[t] = table[ids[t]]`: ids I32 [T], table state [V, D], x state [T, D].
     fn embed(&mut self, ids_t: &Tensor, table_vd: &Tensor, x_td: &Tensor);
@@ -374,18 +423,9 @@ pub trait Ops {
         gradient: Option<&ClassifierGradient>,
     );
 
-    /// Sum of squares of a state tensor, in f64 and in a fixed order.
+    /// Sum of squares of a tensor (state or compute), in f64 and in a fixed order.
     fn sum_of_squares(&mut self, x: &Tensor) -> f64;
-    /// One optimizer step over parameters, gradients and moments of one length (all state), `v` where the update has
-    /// one. `packed` is the matrix that these parameters are a source of, and which of its sources: it follows them, as
-    /// by [`Ops::pack`].
-    fn update(
-        &mut self,
-        update: &Update,
-        parameters: &Tensor,
-        gradients: &Tensor,
-        m: &Tensor,
-        v: Option<&Tensor>,
-        packed: Option<(&Matrix, usize)>,
-    );
+    /// One optimizer step over parameters, gradients and moments of one length, `v` where the update has one. Gradients
+    /// are state or compute, moments too: those in bf16 are rounded by [`crate::rounding::round_randomly`].
+    fn update(&mut self, update: &Update, parameters: Master, gradients: &Tensor, m: &Tensor, v: Option<&Tensor>);
 }

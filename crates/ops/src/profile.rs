@@ -1,8 +1,10 @@
 //! Any device, with the time that every op takes.
 
 use crate::buffer::OutOfMemory;
-use crate::dtype::Precision;
-use crate::ops::{ClassifierGradient, Dispatch, Heads, Matrix, MatrixShape, Norm, Ops, Rope, Routing, Update};
+use crate::dtype::{DType, Precision};
+use crate::ops::{
+    ClassifierGradient, Dispatch, Halves, Heads, Master, Matrix, MatrixShape, Norm, Ops, Rope, Routing, Update,
+};
 use crate::tensor::{Region, Tensor};
 use crate::transfer;
 use std::collections::BTreeMap;
@@ -102,6 +104,14 @@ impl Ops for Profiled<'_> {
         self.timed("pack", Work::Bytes(sources.iter().map(Tensor::bytes).sum::<usize>() + to.data.bytes()), |inner| {
             inner.pack(sources, to)
         })
+    }
+
+    fn split(&mut self, source: &Tensor, to: &Halves) {
+        self.timed("split", Work::Bytes(2 * source.bytes()), |inner| inner.split(source, to))
+    }
+
+    fn join(&mut self, from: &Halves, source: &Tensor) {
+        self.timed("join", Work::Bytes(2 * source.bytes()), |inner| inner.join(from, source))
     }
 
     fn embed(&mut self, ids_t: &Tensor, table_vd: &Tensor, x_td: &Tensor) {
@@ -318,22 +328,20 @@ impl Ops for Profiled<'_> {
         self.timed("sum_of_squares", Work::Bytes(x.bytes()), |inner| inner.sum_of_squares(x))
     }
 
-    fn update(
-        &mut self,
-        update: &Update,
-        parameters: &Tensor,
-        gradients: &Tensor,
-        m: &Tensor,
-        v: Option<&Tensor>,
-        packed: Option<(&Matrix, usize)>,
-    ) {
+    fn update(&mut self, update: &Update, parameters: Master, gradients: &Tensor, m: &Tensor, v: Option<&Tensor>) {
         let name = match update {
             Update::AdamW(_) => "adamw",
             Update::Lion(_) => "lion",
         };
-        let state = 2 * parameters.bytes() + gradients.bytes() + 2 * m.bytes() + v.map_or(0, |v| 2 * v.bytes());
-        let copy = packed.map_or(0, |(matrix, _)| parameters.len() * matrix.shape.dtype.size());
-        self.timed(name, Work::Bytes(state + copy), |inner| inner.update(update, parameters, gradients, m, v, packed))
+        let written = m.bytes() + v.map_or(0, Tensor::bytes) + parameters.tensor().bytes();
+        let matrix = match parameters {
+            Master::Alone(_) => 0,
+            Master::Followed(_, matrix, _) => m.len() * matrix.shape.dtype.size(),
+            Master::Halves(_) => 2 * m.len() * DType::Bf16.size(),
+        };
+        self.timed(name, Work::Bytes(2 * written + gradients.bytes() + matrix), |inner| {
+            inner.update(update, parameters, gradients, m, v)
+        })
     }
 }
 

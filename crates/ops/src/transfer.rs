@@ -16,7 +16,7 @@ pub fn write_floats(ops: &mut dyn Ops, to: &Tensor, values: &[f64]) {
         DType::F64 => as_bytes(values, |v| v),
         DType::F32 => as_bytes(values, |v| v as f32),
         DType::Bf16 => as_bytes(values, bf16::from_f64),
-        DType::I32 | DType::U8 => panic!("floats written to a tensor of {:?}", to.dtype),
+        DType::I32 | DType::U16 | DType::U8 => panic!("floats written to a tensor of {:?}", to.dtype),
     };
     ops.upload(&bytes, to);
 }
@@ -27,7 +27,7 @@ pub fn read_floats(ops: &mut dyn Ops, from: &Tensor) -> Vec<f64> {
         DType::F64 => read::<f64>(ops, from),
         DType::F32 => read::<f32>(ops, from).into_iter().map(f64::from).collect(),
         DType::Bf16 => read::<bf16>(ops, from).into_iter().map(bf16::to_f64).collect(),
-        DType::I32 | DType::U8 => panic!("floats read from a tensor of {:?}", from.dtype),
+        DType::I32 | DType::U16 | DType::U8 => panic!("floats read from a tensor of {:?}", from.dtype),
     }
 }
 

@@ -1,14 +1,16 @@
 //! Checkpoints: a folder exists wholly or not at all, and its manifest, which is written last, holds the hash of
 //! everything else.
 //!
-//! `step-000100/` has the model in f32 as a Hugging Face directory, `moments.safetensors`, `state.json` (counters, data
+//! `step-000100/` has the model in f32 as a Hugging Face directory, `moments.safetensors` as the run keeps them, `state.json` (counters, data
 //! position, configuration), and `manifest.json` (size and SHA-256 of every file).
 
 use crate::config::{Progress, TrainConfig};
 use crate::error::TrainError;
+use bytemuck::allocation::pod_collect_to_vec;
+use half::bf16;
 use moeworks_data::LoaderState;
 use moeworks_model::{Checkpoint, ModelError, Moments, SaveFormat, Store, Training, parameters};
-use moeworks_ops::{Ops, transfer};
+use moeworks_ops::{DType, Ops, transfer};
 use safetensors::tensor::{Dtype, SafeTensors, View, serialize_to_file};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -165,12 +167,18 @@ pub fn restore_moments(
     let damaged = |reason: String| TrainError::Checkpoint { path: path.clone(), reason };
     let bytes = std::fs::read(&path).map_err(TrainError::io(&path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
-    for (name, tensor, _) in named(training, moments) {
+    for (name, tensor, shape) in named(training, moments) {
         let view = file.tensor(&name).map_err(|e| damaged(format!("tensor {name}: {e}")))?;
-        if view.dtype() != Dtype::F32 || view.data().len() != 4 * tensor.len() {
-            return Err(damaged(format!("tensor {name} has {:?}, expected {:?}", view.shape(), tensor.shape)));
+        if view.shape() != shape {
+            return Err(damaged(format!("tensor {name} has {:?}, expected {shape:?}", view.shape())));
         }
-        ops.upload(view.data(), &tensor);
+        // Another device may have kept them in another format.
+        let numbers: Vec<f64> = match view.dtype() {
+            Dtype::F32 => pod_collect_to_vec::<u8, f32>(view.data()).into_iter().map(f64::from).collect(),
+            Dtype::BF16 => pod_collect_to_vec::<u8, bf16>(view.data()).into_iter().map(f64::from).collect(),
+            other => return Err(damaged(format!("tensor {name} is {other:?}, expected F32 or BF16"))),
+        };
+        transfer::write_floats(ops, &tensor, &numbers);
     }
     Ok(())
 }
@@ -194,17 +202,18 @@ struct Moment<'s, 'a> {
 
 impl View for Moment<'_, '_> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        if self.tensor.dtype == DType::Bf16 { Dtype::BF16 } else { Dtype::F32 }
     }
     fn shape(&self) -> &[usize] {
         &self.shape
     }
     fn data_len(&self) -> usize {
-        4 * self.tensor.len()
+        self.tensor.bytes()
     }
     fn data(&self) -> Cow<'_, [u8]> {
-        let values = transfer::read_floats(&mut **self.ops.borrow_mut(), &self.tensor);
-        values.into_iter().flat_map(|v| (v as f32).to_le_bytes()).collect()
+        let mut bytes = vec![0; self.tensor.bytes()];
+        self.ops.borrow_mut().download(&self.tensor, &mut bytes);
+        Cow::Owned(bytes)
     }
 }
 

@@ -17,4 +17,4 @@ pub mod trainer;
 pub use config::{Duration, Progress, TrainConfig};
 pub use error::TrainError;
 pub use run::Run;
-pub use trainer::{Outcome, Watch, model_config, precision, stated, train};
+pub use trainer::{Outcome, Watch, layout, model_config, precision, stated, train};

@@ -9,7 +9,8 @@ use crate::schedule::factor;
 use moeworks_data::{DataError, Loader, LoaderOptions, SUMMARY_NAME, ShardFolder};
 use moeworks_model::parameters::count;
 use moeworks_model::{
-    Batch, Checkpoint, Config, Decay, LossScale, Losses, Moments, SaveFormat, Sequence, Training, clip_factor, preset,
+    Batch, Checkpoint, Config, Decay, Layout, LossScale, Losses, Moments, SaveFormat, Sequence, Training, clip_factor,
+    preset,
 };
 use moeworks_ops::{AdamW, DType, Lion, Ops, Precision, Update};
 use moeworks_text::Tokenizer;
@@ -84,6 +85,18 @@ pub fn model_config(config: &TrainConfig, tokenizer: &Tokenizer, length: usize) 
     Ok(model)
 }
 
+/// Samples of a batch that goes through the model at once.
+fn micro_batch(config: &TrainConfig) -> usize {
+    if config.train.micro_batch == 0 { config.train.batch } else { config.train.micro_batch }
+}
+
+/// The room that a run's batches need, of samples so long.
+pub fn layout(config: &TrainConfig, length: usize) -> Layout {
+    let micro = micro_batch(config);
+    let (micro_batches, recompute) = (config.train.batch.div_ceil(micro), config.train.recompute.into());
+    Layout { rows: micro * length, length, micro_batches, recompute }
+}
+
 /// Number formats of a run on a device.
 pub fn precision(choice: PrecisionChoice, ops: &dyn Ops) -> Precision {
     match choice {
@@ -155,7 +168,6 @@ impl<'a> Trainer<'a> {
             length = samples_of; // the loader checks that it is the same for all
         }
         let model = model_config(config, &tokenizer, length)?;
-        let micro = if config.train.micro_batch == 0 { config.train.batch } else { config.train.micro_batch };
         let precision = precision(config.train.precision, ops);
         let options = LoaderOptions {
             seed: config.run.seed,
@@ -166,7 +178,7 @@ impl<'a> Trainer<'a> {
         let schedule = config.data.schedule(config.train.batch, length, &config.train.duration);
         let mut loader = Loader::open_schedule(&schedule, options)?;
 
-        let (rows, recompute) = (micro * length, config.train.recompute.into());
+        let layout = layout(config, length);
         let mut progress = Progress::default();
         let mut resumed = None;
         let checkpoint = checkpoint::newest(&run.checkpoints())?;
@@ -183,14 +195,12 @@ impl<'a> Trainer<'a> {
                 let saved = checkpoint::open_model(dir)?;
                 let skipped = broken.iter().map(|b| format!("; passed over:{b}")).collect::<String>();
                 resumed = Some(format!("{}{skipped}", dir.display()));
-                Training::load(ops, &saved.config, precision, rows, length, recompute, |p| saved.parameter(p))?
+                Training::load(ops, &saved.config, precision, layout, |p| saved.parameter(p))?
             }
-            None if config.model.from.is_empty() => {
-                Training::new(ops, &model, precision, rows, length, recompute, config.run.seed)?
-            }
+            None if config.model.from.is_empty() => Training::new(ops, &model, precision, layout, config.run.seed)?,
             None => {
                 let start = Checkpoint::open(Path::new(&config.model.from))?;
-                Training::load(ops, &model, precision, rows, length, recompute, |p| start.parameter(p))?
+                Training::load(ops, &model, precision, layout, |p| start.parameter(p))?
             }
         };
         let second = config.optimizer.name == OptimizerChoice::AdamW;
@@ -282,7 +292,7 @@ impl<'a> Trainer<'a> {
             examples: batch.lengths.as_ref().map_or(&[], |lengths| lengths[row].as_slice()),
         };
         let sequences: Vec<Sequence> = batch.tokens.chunks(length).enumerate().map(sequence).collect();
-        let micro = if config.train.micro_batch == 0 { config.train.batch } else { config.train.micro_batch };
+        let micro = micro_batch(config);
         let model = &self.training.config;
         let micros: Vec<Batch> =
             sequences.chunks(micro).map(|s| Batch::of(model, s, separator)).collect::<Result<_, _>>()?;
@@ -292,8 +302,8 @@ impl<'a> Trainer<'a> {
             aux: if config.loss.aux < 0.0 { model.aux_coefficient } else { config.loss.aux },
             z: config.loss.z,
         };
-        self.training.gradients.zero(ops);
-        let losses: Vec<Losses> = micros.iter().map(|m| self.training.step(ops, m, scale)).collect();
+        let step = |(i, micro)| self.training.step(ops, micro, scale, i == 0);
+        let losses: Vec<Losses> = micros.iter().enumerate().map(step).collect();
 
         let mut after = self.after();
         let whole = &config.train.duration;
@@ -318,7 +328,9 @@ impl<'a> Trainer<'a> {
             OptimizerChoice::AdamW => {
                 Update::AdamW(AdamW { lr: rate, beta1, beta2, eps, decay, step: after.steps, gradient_scale })
             }
-            OptimizerChoice::Lion => Update::Lion(Lion { lr: rate, beta1, beta2, decay, gradient_scale }),
+            OptimizerChoice::Lion => {
+                Update::Lion(Lion { lr: rate, beta1, beta2, decay, step: after.steps, gradient_scale })
+            }
         };
         let decay = if o.decay == DecayChoice::All { Decay::All } else { Decay::Matrices };
         self.moments.step(ops, &self.training, &update, decay);

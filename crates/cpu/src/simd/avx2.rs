@@ -126,6 +126,55 @@ unsafe impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn load_halves(upper: *const bf16, lower: *const u16) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let upper = _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(upper.cast())));
+            let lower = _mm256_cvtepi16_epi32(_mm_loadu_si128(lower.cast()));
+            _mm256_castsi256_ps(_mm256_add_epi32(upper, lower))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_halves(upper: *mut bf16, lower: *mut u16, v: Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let bits = _mm256_castps_si256(v);
+            let high = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, _mm256_set1_epi32(0x8000)));
+            let low = _mm256_and_si256(bits, _mm256_set1_epi32(0xffff));
+            // Packing works in halves of the register: upper and lower ones lie alternately then.
+            let both = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(high, low));
+            _mm_storeu_si128(upper.cast(), _mm256_castsi256_si128(both));
+            _mm_storeu_si128(lower.cast(), _mm256_extracti128_si256::<1>(both));
+        }
+    }
+    #[inline(always)]
+    unsafe fn random_bits(seed: u32, first: u32) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let element = _mm256_add_epi32(_mm256_set1_epi32(first as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+            let x = _mm256_xor_si256(element, _mm256_set1_epi32(seed as i32));
+            let x = _mm256_xor_si256(x, _mm256_srli_epi32::<16>(x));
+            let x = _mm256_mullo_epi32(x, _mm256_set1_epi32(0x7feb_352d));
+            let x = _mm256_xor_si256(x, _mm256_srli_epi32::<15>(x));
+            let x = _mm256_mullo_epi32(x, _mm256_set1_epi32(0x846c_a68bu32 as i32));
+            _mm256_castsi256_ps(_mm256_xor_si256(x, _mm256_srli_epi32::<16>(x)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn upper_bits(v: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm256_castsi256_ps(_mm256_srli_epi32::<16>(_mm256_castps_si256(v))) }
+    }
+    #[inline(always)]
+    unsafe fn round_randomly(v: Self::V, random: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let random = _mm256_and_si256(_mm256_castps_si256(random), _mm256_set1_epi32(0xffff));
+            let sum = _mm256_add_epi32(_mm256_castps_si256(v), random);
+            _mm256_castsi256_ps(_mm256_and_si256(sum, _mm256_set1_epi32(0xffff_0000u32 as i32)))
+        }
+    }
+    #[inline(always)]
     unsafe fn round_bf16(v: Self::V) -> Self::V {
         // SAFETY: as above.
         unsafe { _mm256_castsi256_ps(rounded(v)) }

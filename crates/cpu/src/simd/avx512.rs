@@ -176,6 +176,53 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
         }
     }
     #[inline(always)]
+    unsafe fn load_halves(upper: *const bf16, lower: *const u16) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let upper = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(upper.cast())));
+            let lower = _mm512_cvtepi16_epi32(_mm256_loadu_si256(lower.cast()));
+            _mm512_castsi512_ps(_mm512_add_epi32(upper, lower))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_halves(upper: *mut bf16, lower: *mut u16, v: Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let bits = _mm512_castps_si512(v);
+            let high = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, _mm512_set1_epi32(0x8000)));
+            _mm256_storeu_si256(upper.cast(), _mm512_cvtepi32_epi16(high));
+            _mm256_storeu_si256(lower.cast(), _mm512_cvtepi32_epi16(bits));
+        }
+    }
+    #[inline(always)]
+    unsafe fn random_bits(seed: u32, first: u32) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+            let element = _mm512_add_epi32(_mm512_set1_epi32(first as i32), lanes);
+            let x = _mm512_xor_si512(element, _mm512_set1_epi32(seed as i32));
+            let x = _mm512_xor_si512(x, _mm512_srli_epi32::<16>(x));
+            let x = _mm512_mullo_epi32(x, _mm512_set1_epi32(0x7feb_352d));
+            let x = _mm512_xor_si512(x, _mm512_srli_epi32::<15>(x));
+            let x = _mm512_mullo_epi32(x, _mm512_set1_epi32(0x846c_a68bu32 as i32));
+            _mm512_castsi512_ps(_mm512_xor_si512(x, _mm512_srli_epi32::<16>(x)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn upper_bits(v: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_castsi512_ps(_mm512_srli_epi32::<16>(_mm512_castps_si512(v))) }
+    }
+    #[inline(always)]
+    unsafe fn round_randomly(v: Self::V, random: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let random = _mm512_and_si512(_mm512_castps_si512(random), _mm512_set1_epi32(0xffff));
+            let sum = _mm512_add_epi32(_mm512_castps_si512(v), random);
+            _mm512_castsi512_ps(_mm512_and_si512(sum, _mm512_set1_epi32(0xffff_0000u32 as i32)))
+        }
+    }
+    #[inline(always)]
     unsafe fn round_bf16(v: Self::V) -> Self::V {
         // SAFETY: as above.
         unsafe { _mm512_castsi512_ps(rounded(v)) }

@@ -129,6 +129,16 @@ pub unsafe trait Simd: Copy + 'static {
             }
         }
     }
+    /// LANES numbers kept in halves (`moeworks_ops::rounding::join`).
+    unsafe fn load_halves(upper: *const bf16, lower: *const u16) -> Self::V;
+    /// Keeps LANES numbers in halves (`moeworks_ops::rounding::split`).
+    unsafe fn store_halves(upper: *mut bf16, lower: *mut u16, v: Self::V);
+    /// `moeworks_ops::rounding::random_bits` of LANES elements from `first` on, of a step's seed.
+    unsafe fn random_bits(seed: u32, first: u32) -> Self::V;
+    /// The upper 16 bits of every lane as its lower ones.
+    unsafe fn upper_bits(v: Self::V) -> Self::V;
+    /// `moeworks_ops::rounding::round_randomly` in every lane.
+    unsafe fn round_randomly(v: Self::V, random: Self::V) -> Self::V;
     /// Rounds every lane to the nearest bf16, ties to even, and keeps it as f32.
     unsafe fn round_bf16(v: Self::V) -> Self::V;
     /// `a + b`

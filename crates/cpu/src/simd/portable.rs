@@ -2,6 +2,7 @@
 
 use super::Simd;
 use half::bf16;
+use moeworks_ops::rounding;
 
 /// Sixteen lanes in an array.
 #[derive(Clone, Copy)]
@@ -103,6 +104,34 @@ unsafe impl Simd for Portable {
             std::array::from_fn(|i| round_one(even[i]).to_bits() >> 16 | round_one(odd[i]).to_bits());
         // SAFETY: valid for LANES pairs by contract.
         unsafe { p.cast::<[u32; LANES]>().write_unaligned(pairs) }
+    }
+    #[inline(always)]
+    unsafe fn load_halves(upper: *const bf16, lower: *const u16) -> Self::V {
+        // SAFETY: both are valid for LANES elements by contract.
+        let (upper, lower) =
+            unsafe { (upper.cast::<[u16; LANES]>().read_unaligned(), lower.cast::<[u16; LANES]>().read_unaligned()) };
+        std::array::from_fn(|i| rounding::join(upper[i], lower[i]))
+    }
+    #[inline(always)]
+    unsafe fn store_halves(upper: *mut bf16, lower: *mut u16, v: Self::V) {
+        let halves = v.map(rounding::split);
+        // SAFETY: both are valid for LANES elements by contract.
+        unsafe {
+            upper.cast::<[u16; LANES]>().write_unaligned(halves.map(|h| h.0));
+            lower.cast::<[u16; LANES]>().write_unaligned(halves.map(|h| h.1));
+        }
+    }
+    #[inline(always)]
+    unsafe fn random_bits(seed: u32, first: u32) -> Self::V {
+        std::array::from_fn(|i| f32::from_bits(rounding::mixed(first.wrapping_add(i as u32) ^ seed)))
+    }
+    #[inline(always)]
+    unsafe fn upper_bits(v: Self::V) -> Self::V {
+        map(v, |v| f32::from_bits(v.to_bits() >> 16))
+    }
+    #[inline(always)]
+    unsafe fn round_randomly(v: Self::V, random: Self::V) -> Self::V {
+        zip(v, random, |v, random| rounding::round_randomly(v, random.to_bits()))
     }
     #[inline(always)]
     unsafe fn round_bf16(v: Self::V) -> Self::V {

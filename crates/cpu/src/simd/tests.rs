@@ -1,5 +1,6 @@
 use super::*;
 use crate::isa;
+use moeworks_ops::rounding;
 
 /// Runs `f` on 16 lanes as an instruction set sees them.
 fn lanes(vector: Vector, a: [f32; 16], b: [f32; 16], f: Op) -> [f32; 16] {
@@ -114,6 +115,49 @@ fn every_set_computes_the_same_lanes() {
             assert_eq!(&lanes(vector, a, b, Op::Part)[at..at + 4], [a[at], a[at + 1], 7.0, 7.0], "{vector:?}");
             let bits = (0..lanes_of).fold(0u32, |m, i| m | u32::from(a[at + i].abs() > b[at + i]) << i);
             assert_eq!(lanes(vector, a, b, Op::Exceeds)[at], bits as f32, "{vector:?}");
+        }
+    }
+}
+
+#[test]
+fn halves_and_random_rounding_are_those_of_the_op_set() {
+    struct Narrow([f32; 16]);
+    impl Kernel for Narrow {
+        type Output = ([f32; 16], [(u16, u16); 16], [f32; 16], [f32; 16]);
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) -> Self::Output {
+            let (mut joined, mut low_rounded, mut high_rounded) = ([0.0; 16], [0.0; 16], [0.0; 16]);
+            let (mut upper, mut lower) = ([bf16::ZERO; 16], [0u16; 16]);
+            for i in (0..16).step_by(S::LANES) {
+                // SAFETY: i + LANES <= 16.
+                unsafe {
+                    let v = S::load(self.0.as_ptr().add(i));
+                    let (upper, lower) = (upper.as_mut_ptr().add(i), lower.as_mut_ptr().add(i));
+                    S::store_halves(upper, lower, v);
+                    S::store(joined.as_mut_ptr().add(i), S::load_halves(upper, lower));
+                    let random = S::random_bits(rounding::seed(7), 1000 + i as u32);
+                    S::store(low_rounded.as_mut_ptr().add(i), S::round_randomly(v, random));
+                    S::store(high_rounded.as_mut_ptr().add(i), S::round_randomly(v, S::upper_bits(random)));
+                }
+            }
+            (joined, std::array::from_fn(|i| (upper[i].to_bits(), lower[i])), low_rounded, high_rounded)
+        }
+    }
+    let numbers: [f32; 16] = std::array::from_fn(|i| match i {
+        0 => 0.0,
+        1 => 1.0 + 1.0 / 256.0, // just between two bf16
+        2 => -f32::MIN_POSITIVE,
+        3 => f32::MAX,
+        _ => (i as f32 - 7.5) * 1.37e-3,
+    });
+    for vector in isa::vectors() {
+        // SAFETY: the kernel touches only its own arrays.
+        let (joined, halves, low, high) = unsafe { run(vector, Narrow(numbers)) };
+        for (i, x) in numbers.into_iter().enumerate() {
+            let random = rounding::random_bits(7, 1000 + i as u32);
+            assert_eq!((joined[i], halves[i]), (x, rounding::split(x)), "{vector:?}");
+            assert_eq!(low[i], rounding::round_randomly(x, random), "{vector:?}");
+            assert_eq!(high[i], rounding::round_randomly(x, random >> 16), "{vector:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A small model with a tokenizer of bytes.
 
 use moeworks_eval::Evaluator;
-use moeworks_model::{Batch, Checkpoint, Config, Inference, Limits, Recompute, SaveFormat, Score, Training, preset};
+use moeworks_model::{Batch, Checkpoint, Config, Inference, Layout, Limits, SaveFormat, Score, Training, preset};
 use moeworks_ops::{Precision, Reference};
 use moeworks_text::{Tokenizer, TrainOptions, train};
 use std::path::Path;
@@ -30,7 +30,7 @@ pub fn fixture(rows: usize) -> Fixture {
     };
     let dir = tempfile::tempdir().unwrap();
     let mut ops = Reference::new();
-    let training = Training::new(&mut ops, &config, Precision::F32, 4, 4, Recompute::Nothing, 7).unwrap();
+    let training = Training::new(&mut ops, &config, Precision::F32, Layout::of(4, 4), 7).unwrap();
     training.save(&mut ops, dir.path(), SaveFormat::F32).unwrap();
     let checkpoint = Checkpoint::open(dir.path()).unwrap();
     let limits = Limits { slots: 1, length: CONTEXT, rows };

@@ -1,8 +1,8 @@
 //! A small model with random weights and a small tokenizer, the same in every test.
 
 use moeworks_infer::{Device, Engine, Request, Sampling};
-use moeworks_model::{Config, Inference, Limits, Parameter, Recompute, Training, preset};
-use moeworks_ops::{Ops, Precision, Reference, transfer};
+use moeworks_model::{Config, Inference, Layout, Limits, Parameter, Training, preset};
+use moeworks_ops::{Ops, Precision, Reference};
 use moeworks_text::{Tokenizer, TrainOptions, train};
 
 pub(crate) const LENGTH: usize = 96;
@@ -39,10 +39,10 @@ pub(crate) fn model_on(
     mut change: impl FnMut(Parameter, &mut Vec<f32>),
 ) -> Inference {
     let mut source = Reference::new();
-    let training = Training::new(&mut source, config, Precision::F32, 1, 1, Recompute::Nothing, 5).unwrap();
+    let training = Training::new(&mut source, config, Precision::F32, Layout::of(1, 1), 5).unwrap();
     let limits = Limits { slots, length: LENGTH, rows };
     let model = Inference::load(device, config, precision, limits, |parameter| {
-        let values = transfer::read_floats(&mut source, &training.masters.get(parameter));
+        let values = training.parameter(&mut source, parameter);
         let mut values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
         if parameter == Parameter::Head {
             values.iter_mut().for_each(|v| *v *= 2.0); // a model with opinions

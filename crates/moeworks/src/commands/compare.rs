@@ -5,7 +5,7 @@ use crate::device::device;
 use crate::exit;
 use anyhow::{Context, Result};
 use moeworks_model::huggingface::names::{pieces_of, transpose_each};
-use moeworks_model::{Batch, Checkpoint, LossScale, Recompute, Training, parameters};
+use moeworks_model::{Batch, Checkpoint, Layout, LossScale, Training, parameters};
 use moeworks_ops::{Ops, Precision, transfer};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
@@ -49,7 +49,7 @@ fn load(flags: &Compare) -> Result<Loaded> {
     let mut device = device(flags.compute.threads)?;
     let (config, length) = (&checkpoint.config, ids[0].len());
     let source = |p| checkpoint.parameter(p);
-    let training = Training::load(&mut *device, config, precision, batch.rows(), length, Recompute::Nothing, source)?;
+    let training = Training::load(&mut *device, config, precision, Layout::of(batch.rows(), length), source)?;
     Ok(Loaded { device, training, batch, rows: ids.len() })
 }
 
@@ -84,7 +84,7 @@ pub fn gradients(flags: &Compare) -> Result<()> {
     let ops: &mut dyn Ops = &mut *device;
     let aux = training.config.aux_coefficient;
     let scale = LossScale { targets: batch.counted().max(1), share: 1.0, aux, z: 0.0 };
-    let losses = training.step(ops, &batch, scale);
+    let losses = training.step(ops, &batch, scale, true);
     let loss = losses.nll / scale.targets as f64 + aux * losses.aux;
     let mut tensors = vec![("loss".to_string(), vec![], vec![loss as f32])];
     for (parameter, shape) in parameters(&training.config) {

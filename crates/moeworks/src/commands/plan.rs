@@ -9,11 +9,11 @@ use crate::show;
 use anyhow::Result;
 use moeworks_data::{Loader, LoaderOptions};
 use moeworks_model::parameters::{count, training_flops};
-use moeworks_model::{Config, Training};
+use moeworks_model::{Config, Training, formats};
 use moeworks_ops::DType;
 use moeworks_text::Tokenizer;
 use moeworks_train::config::OptimizerChoice;
-use moeworks_train::{Duration, TrainConfig, model_config, precision, stated};
+use moeworks_train::{Duration, TrainConfig, layout, model_config, precision, stated};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -47,7 +47,8 @@ pub fn run(flags: &Plan) -> Result<()> {
     let precision = precision(config.train.precision, &*device);
     let micro = if config.train.micro_batch == 0 { config.train.batch } else { config.train.micro_batch };
     let moments = if config.optimizer.name == OptimizerChoice::AdamW { 2 } else { 1 };
-    let parts = Training::memory(&*device, &model, precision, micro * length, config.train.recompute.into(), moments);
+    let layout = layout(&config, length);
+    let parts = Training::memory(&*device, &model, precision, layout, moments);
     let memory: Vec<(String, u64)> = parts.into_iter().map(|(name, bytes)| (name, bytes as u64)).collect();
     let memory_total = memory.iter().map(|(_, b)| b).sum();
     let available = available_memory();
@@ -75,7 +76,9 @@ pub fn run(flags: &Plan) -> Result<()> {
         epochs: steps.map(|s| (s * config.train.batch as u64) as f64 / samples as f64),
         tokens_per_second: speed,
         seconds: speed.and_then(|v| Some((steps? * tokens_per_step) as f64 / v)),
-        checkpoint_bytes: 4 * (1 + moments as u64) * counted.total * config.checkpoint.keep as u64,
+        checkpoint_bytes: (4 + (moments * formats::moment(precision).size()) as u64)
+            * counted.total
+            * config.checkpoint.keep as u64,
     };
     if flags.json {
         show::result(&serde_json::to_string_pretty(&answer)?)?;

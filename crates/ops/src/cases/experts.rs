@@ -193,9 +193,19 @@ impl Case for Experts {
         s.ops.down(&again, &down, &dispatch, &residual, &scratch, &residual);
 
         let dy = s.state(&[tokens, d], &cotangents[0].values);
+        let dims = [experts, d, f];
+        // Gradients in the compute format, on the same start: both backwards overwrite what the next one reads.
+        let once = {
+            let [g, u] = [&kept[0], &kept[1]].map(|a| s.compute(&[rows, f], &a.values));
+            let (h, dweights, dx) =
+                (s.compute_out(&[rows, f]), s.state_out(&[tokens, self.top]), s.compute_out(&[tokens, d]));
+            let [dgate, dup, ddown] = [(); 3].map(|()| s.compute_zero(&dims));
+            s.ops.down_backward(&dy, &down, &dispatch, &g, &u, &h, &dweights, &ddown);
+            s.ops.gate_up_backward(&g, &u, &x, &gate_up, &dispatch, &scratch, &dx, &dgate, &dup);
+            [s.read("gate", &dgate), s.read("up", &dup), s.read("down", &ddown)]
+        };
         let recomputed = s.compute_out(&[rows, f]);
         let dweights = s.state_out(&[tokens, self.top]);
-        let dims = [experts, d, f];
         let (dgate, dup, ddown) = (s.accumulator(&dims), s.accumulator(&dims), s.accumulator(&dims));
         s.ops.down_backward(&dy, &down, &dispatch, &g, &u, &recomputed, &dweights, &ddown);
         let dx = s.compute_out(&[tokens, d]);
@@ -210,13 +220,17 @@ impl Case for Experts {
                 kept.to_vec(),
             ]
             .concat(),
-            gradients: vec![
-                s.read("x", &dx),
-                s.added("gate", &dgate),
-                s.added("up", &dup),
-                s.added("down", &ddown),
-                s.read("weights", &dweights),
-            ],
+            gradients: [
+                vec![
+                    s.read("x", &dx),
+                    s.added("gate", &dgate),
+                    s.added("up", &dup),
+                    s.added("down", &ddown),
+                    s.read("weights", &dweights),
+                ],
+                once.to_vec(),
+            ]
+            .concat(),
         }
     }
 }

@@ -80,7 +80,12 @@ impl Case for Linear {
         s.ops.linear(&x, &w, (self.residual != Residual::None).then_some(&residual), &y);
         let (dx, dw) = (s.compute_out(&narrow), s.accumulator(&[self.outputs, self.inputs]));
         s.ops.linear_backward(&dy, &x, &w, &dx, &dw);
-        Outcome { outputs: vec![s.read("y", &y)], gradients: vec![s.read("x", &dx), s.added("w", &dw)] }
+        let (dx_again, once) = (s.compute_out(&narrow), s.compute_zero(&[self.outputs, self.inputs]));
+        s.ops.linear_backward(&dy, &x, &w, &dx_again, &once);
+        Outcome {
+            outputs: vec![s.read("y", &y)],
+            gradients: vec![s.read("x", &dx), s.added("w", &dw), s.read("w", &once)],
+        }
     }
 }
 

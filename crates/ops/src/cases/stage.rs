@@ -85,6 +85,21 @@ impl<'a> Stage<'a> {
         tensor
     }
 
+    /// Lower halves of masters, to be overwritten.
+    pub fn halves_out(&mut self, dims: &[usize]) -> Tensor {
+        let tensor = self.place(DType::U16, dims);
+        self.ops.upload(&vec![0xa5; tensor.bytes()], &tensor);
+        tensor
+    }
+
+    /// A tensor of the compute format that is zero by [`Ops::zero`], in place of what was there: a gradient that is
+    /// written once.
+    pub fn compute_zero(&mut self, dims: &[usize]) -> Tensor {
+        let tensor = self.compute_out(dims);
+        self.ops.zero(&tensor);
+        tensor
+    }
+
     /// A weight in the device's layout, from the numbers [E, N, K] of one source or two.
     pub fn matrix(
         &mut self,

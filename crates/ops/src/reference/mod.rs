@@ -28,7 +28,7 @@ fn round(dtype: DType, x: f64) -> f64 {
         DType::F64 => x,
         DType::F32 => f64::from(x as f32),
         DType::Bf16 => bf16::from_f64(x).to_f64(),
-        DType::I32 | DType::U8 => panic!("{dtype:?} is not a float format"),
+        DType::I32 | DType::U16 | DType::U8 => panic!("{dtype:?} is not a float format"),
     }
 }
 
@@ -83,7 +83,7 @@ impl Reference {
             DType::F64 => numbers(&bytes, |x: f64| x),
             DType::F32 => numbers(&bytes, |x: f32| f64::from(x)),
             DType::Bf16 => numbers(&bytes, bf16::to_f64),
-            DType::I32 | DType::U8 => panic!("a matrix of {:?}", w.shape.dtype),
+            DType::I32 | DType::U16 | DType::U8 => panic!("a matrix of {:?}", w.shape.dtype),
         }
     }
 }
@@ -118,6 +118,14 @@ impl Ops for Reference {
         let values: Vec<f64> = sources.iter().flat_map(|s| self.get(s)).collect();
         let plain = Tensor { dtype: to.shape.dtype, shape: crate::tensor::Shape::new(&[values.len()]), ..to.data };
         self.set(&plain, &values);
+    }
+    fn split(&mut self, source: &Tensor, to: &Halves) {
+        let values = self.get(source);
+        optimizer::set_halves(self, to, &values);
+    }
+    fn join(&mut self, from: &Halves, source: &Tensor) {
+        let values = optimizer::halves(self, from);
+        self.set(source, &values);
     }
 
     fn embed(&mut self, ids_t: &Tensor, table_vd: &Tensor, x_td: &Tensor) {
@@ -285,25 +293,7 @@ impl Ops for Reference {
     fn sum_of_squares(&mut self, x: &Tensor) -> f64 {
         self.get(x).iter().map(|v| v * v).sum()
     }
-    fn update(
-        &mut self,
-        update: &Update,
-        parameters: &Tensor,
-        gradients: &Tensor,
-        m: &Tensor,
-        v: Option<&Tensor>,
-        packed: Option<(&Matrix, usize)>,
-    ) {
-        match (update, v) {
-            (Update::AdamW(step), Some(v)) => optimizer::adamw(self, step, parameters, gradients, m, v),
-            (Update::Lion(step), None) => optimizer::lion(self, step, parameters, gradients, m),
-            _ => panic!("AdamW has a second moment, Lion has none"),
-        }
-        if let Some((matrix, source)) = packed {
-            let (values, dtype) = (self.get(parameters), matrix.shape.dtype);
-            let offset = matrix.data.offset + source * values.len() * dtype.size();
-            let part = Tensor { dtype, offset, shape: crate::tensor::Shape::new(&[values.len()]), ..matrix.data };
-            self.set(&part, &values);
-        }
+    fn update(&mut self, update: &Update, parameters: Master, gradients: &Tensor, m: &Tensor, v: Option<&Tensor>) {
+        optimizer::update(self, update, parameters, gradients, m, v);
     }
 }

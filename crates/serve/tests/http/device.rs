@@ -89,6 +89,8 @@ impl Ops for GatedDevice {
         download(from: &Tensor, to: &mut [u8]);
         zero(x: &Tensor);
         pack(sources: &[Tensor], to: &Matrix);
+        split(source: &Tensor, to: &Halves);
+        join(from: &Halves, source: &Tensor);
         embed_backward(ids: &Tensor, dx: &Tensor, dtable: &Tensor);
         norm(norm: Norm, x: &Tensor, weight: &Tensor, y: &Tensor, stats: &Tensor);
         norm_backward(norm: Norm, dy: &Tensor, x: &Tensor, w: &Tensor, stats: &Tensor, dx: &Tensor, dw: &Tensor);
@@ -115,7 +117,6 @@ impl Ops for GatedDevice {
         classifier(x: &Tensor, w: &Matrix, targets: &Tensor, nll: &Tensor, best: Option<&Tensor>,
             gradient: Option<&ClassifierGradient>);
         sum_of_squares(x: &Tensor) -> f64;
-        update(update: &Update, parameters: &Tensor, gradients: &Tensor, m: &Tensor, v: Option<&Tensor>,
-            packed: Option<(&Matrix, usize)>);
+        update(update: &Update, parameters: Master, gradients: &Tensor, m: &Tensor, v: Option<&Tensor>);
     }
 }

@@ -3,8 +3,8 @@
 use crate::client::{Reply, send};
 use crate::device::{Gate, GatedDevice};
 use moeworks_infer::Engine;
-use moeworks_model::{Config, Inference, Limits, Parameter, Recompute, Training, preset};
-use moeworks_ops::{Ops, Precision, Reference, transfer};
+use moeworks_model::{Config, Inference, Layout, Limits, Parameter, Training, preset};
+use moeworks_ops::{Ops, Precision, Reference};
 use moeworks_serve::{Notice, ServeConfig, Server};
 use moeworks_text::{Tokenizer, TrainOptions, train};
 use serde_json::Value;
@@ -30,10 +30,9 @@ static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
 /// The parameters of the random model.
 static PARAMETERS: LazyLock<HashMap<Parameter, Vec<f32>>> = LazyLock::new(|| {
     let mut device = Reference::new();
-    let training = Training::new(&mut device, &config(), Precision::F32, 1, 1, Recompute::Nothing, 5).unwrap();
+    let training = Training::new(&mut device, &config(), Precision::F32, Layout::of(1, 1), 5).unwrap();
     let mut read = |parameter| -> Vec<f32> {
-        let mut values: Vec<f32> =
-            transfer::read_floats(&mut device, &training.masters.get(parameter)).iter().map(|v| *v as f32).collect();
+        let mut values: Vec<f32> = training.parameter(&mut device, parameter).iter().map(|v| *v as f32).collect();
         if parameter == Parameter::Head {
             values.iter_mut().for_each(|v| *v *= 2.0); // a model with opinions
         }

@@ -9,7 +9,7 @@ use crate::show;
 use anyhow::Result;
 use moeworks_cpu::{Ceilings, Cpu};
 use moeworks_model::parameters::training_flops;
-use moeworks_model::{Config, Decay, LossScale, Moments, Recompute, Training, clip_factor};
+use moeworks_model::{Config, Decay, Layout, LossScale, Moments, Recompute, Training, clip_factor};
 use moeworks_ops::{AdamW, DType, Ops, Precision, Profiled, Spent, Update};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -100,14 +100,15 @@ impl Bench {
         steps: usize,
     ) -> Result<Steps> {
         // The system promises memory that it does not have, and ends the process when it is written.
-        let parts = Training::memory(&self.cpu, model, self.precision, batch * length, recompute, 2);
+        let layout = Layout { recompute, ..Layout::of(batch * length, length) };
+        let parts = Training::memory(&self.cpu, model, self.precision, layout, 2);
         let wanted = parts.iter().map(|(_, bytes)| *bytes as u64).sum::<u64>();
         if let Some(free) = available_memory().filter(|free| *free < wanted) {
             let (wanted, free) = (show::bytes(wanted), show::bytes(free));
             let less = "a smaller --shape, --batch or --seq, or --recompute blocks, takes less";
             return Err(coded(BAD_CONFIGURATION, format!("a step takes {wanted}, {free} are free; {less}")));
         }
-        let training = Training::new(&mut self.cpu, model, self.precision, batch * length, length, recompute, 1)?;
+        let training = Training::new(&mut self.cpu, model, self.precision, layout, 1)?;
         let moments = Moments::new(&mut self.cpu, model, self.precision, true)?;
         let tokens = made_up(model, batch, length)?;
         let scale = LossScale { targets: tokens.counted(), share: 1.0, aux: model.aux_coefficient.max(0.01), z: 0.001 };
@@ -115,8 +116,7 @@ impl Bench {
         for step in 0..warmup + steps {
             let mut device = Profiled::new(&mut self.cpu);
             let began = Instant::now();
-            training.gradients.zero(&mut device);
-            training.step(&mut device, &tokens, scale);
+            training.step(&mut device, &tokens, scale, true);
             let norm = Moments::gradient_norm(&mut device, &training);
             let adamw = Update::AdamW(AdamW {
                 lr: 3e-4,
