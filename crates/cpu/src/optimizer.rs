@@ -7,6 +7,8 @@ use crate::packed::{self, PackPanel};
 use crate::shared::Shared;
 use crate::simd::{self, Kernel, Simd};
 use crate::source::Data;
+use bytemuck::Pod;
+use half::bf16;
 use moeworks_ops::{AdamW, Lion, Master, Tensor, Update, rounding};
 use std::ops::Range;
 
@@ -152,8 +154,8 @@ impl Step<'_> {
         // SAFETY: the caller's.
         unsafe {
             match self.update {
-                Update::AdamW(step) => self.each::<S>(values, first, n, AdamWRule::<S>::new(step)),
-                Update::Lion(step) => self.each::<S>(values, first, n, LionRule::<S>::new(step)),
+                Update::AdamW(step) => self.by::<S>(values, first, n, AdamWRule::<S>::new(step)),
+                Update::Lion(step) => self.by::<S>(values, first, n, LionRule::<S>::new(step)),
             }
         }
     }
@@ -161,34 +163,140 @@ impl Step<'_> {
     /// # Safety
     /// As `over`.
     #[inline(always)]
-    unsafe fn each<S: Simd>(&self, values: impl Values, first: usize, n: usize, rule: impl Rule<S>) {
-        let randomly = matches!(self.m, Target::Bf16(_)) || matches!(self.v, Some(Target::Bf16(_)));
-        for i in (first..first + n).step_by(S::LANES) {
-            let k = (first + n - i).min(S::LANES);
-            // SAFETY: the caller's.
-            unsafe {
-                let (p, g, m) = (values.load::<S>(i, k), self.g.load_n::<S>(i, k), self.m.load::<S>(i, k));
-                let v = self.v.map_or(S::splat(0.0), |v| v.load::<S>(i, k));
-                let (p, m, v) = rule.moved(p, g, m, v);
-                values.store::<S>(i, p, k);
-                let random = if randomly { S::random_bits(self.seed, i as u32) } else { S::splat(0.0) };
-                store_moment::<S>(self.m, i, m, random, k);
-                if let Some(to) = self.v {
-                    store_moment::<S>(to, i, v, S::upper_bits(random), k);
+    unsafe fn by<S: Simd>(&self, values: impl Values, first: usize, n: usize, rule: impl Rule<S>) {
+        let (seed, v) = (self.seed, self.v.unwrap_or(self.m));
+        // SAFETY: the caller's.
+        unsafe {
+            match (self.g, self.m, v) {
+                (Data::F32(g), Target::F32(m), Target::F32(v)) => {
+                    Stream { seed, g, m, v, first }.each::<S, _>(values, n, rule)
                 }
+                (Data::F32(g), Target::Bf16(m), Target::Bf16(v)) => {
+                    Stream { seed, g, m, v, first }.each::<S, _>(values, n, rule)
+                }
+                (Data::Bf16(g), Target::F32(m), Target::F32(v)) => {
+                    Stream { seed, g, m, v, first }.each::<S, _>(values, n, rule)
+                }
+                (Data::Bf16(g), Target::Bf16(m), Target::Bf16(v)) => {
+                    Stream { seed, g, m, v, first }.each::<S, _>(values, n, rule)
+                }
+                _ => unreachable!("both moments have one format"),
             }
         }
     }
 }
 
-/// # Safety
-/// As [`Target::store`].
-#[inline(always)]
-unsafe fn store_moment<S: Simd>(to: Target, i: usize, v: S::V, random: S::V, n: usize) {
-    // SAFETY: the caller's.
-    unsafe {
-        let v = if let Target::Bf16(_) = to { S::round_randomly(v, random) } else { v };
-        to.store::<S>(i, v, n);
+/// Gradients and moments from one element on.
+#[derive(Clone, Copy)]
+struct Stream<'a, G, M> {
+    seed: u32,
+    g: &'a [G],
+    m: Shared<M>,
+    /// Where there is no second moment, the first again; never touched.
+    v: Shared<M>,
+    first: usize,
+}
+
+impl<G: Number, M: Number> Stream<'_, G, M> {
+    /// # Safety
+    /// `n` elements are inside, and the caller's own.
+    #[inline(always)]
+    unsafe fn each<S: Simd, R: Rule<S>>(&self, values: impl Values, n: usize, rule: R) {
+        let whole = n / S::LANES * S::LANES;
+        // SAFETY: the caller's; the rest, less than a vector, goes through arrays of whole ones.
+        unsafe {
+            for i in (self.first..self.first + whole).step_by(S::LANES) {
+                let g = self.g.as_ptr().add(i);
+                let v = if R::SECOND { self.v.at(i) } else { std::ptr::null_mut() };
+                self.one::<S, R>(values, i, S::LANES, rule, g, self.m.at(i), v);
+            }
+            if whole < n {
+                let (at, rest) = (self.first + whole, n - whole);
+                let (mut g, mut m, mut v) = ([G::zeroed(); 16], [M::zeroed(); 16], [M::zeroed(); 16]);
+                g[..rest].copy_from_slice(&self.g[at..at + rest]);
+                m[..rest].copy_from_slice(self.m.slice(at, rest));
+                if R::SECOND {
+                    v[..rest].copy_from_slice(self.v.slice(at, rest));
+                }
+                self.one::<S, R>(values, at, rest, rule, g.as_ptr(), m.as_mut_ptr(), v.as_mut_ptr());
+                self.m.slice(at, rest).copy_from_slice(&m[..rest]);
+                if R::SECOND {
+                    self.v.slice(at, rest).copy_from_slice(&v[..rest]);
+                }
+            }
+        }
+    }
+
+    /// Moves the first `n` lanes from element `i` on.
+    ///
+    /// # Safety
+    /// They are inside, and the caller's own; gradients and moments are there for whole vectors.
+    #[inline(always)]
+    unsafe fn one<S: Simd, R: Rule<S>>(
+        &self,
+        values: impl Values,
+        i: usize,
+        n: usize,
+        rule: R,
+        g: *const G,
+        m: *mut M,
+        v: *mut M,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            let second = if R::SECOND { M::load::<S>(v) } else { S::splat(0.0) };
+            let (p, first, second) = rule.moved(values.load::<S>(i, n), G::load::<S>(g), M::load::<S>(m), second);
+            values.store::<S>(i, p, n);
+            let random = if M::ROUNDED { S::random_bits(self.seed, i as u32) } else { S::splat(0.0) };
+            M::store::<S>(m, first, random);
+            if R::SECOND {
+                M::store::<S>(v, second, S::upper_bits(random));
+            }
+        }
+    }
+}
+
+/// A format of gradients and moments.
+trait Number: Pod {
+    /// Whether storing rounds.
+    const ROUNDED: bool;
+    /// LANES elements.
+    ///
+    /// # Safety
+    /// They are there.
+    unsafe fn load<S: Simd>(p: *const Self) -> S::V;
+    /// Stores LANES elements, rounded by random bits.
+    ///
+    /// # Safety
+    /// They are there.
+    unsafe fn store<S: Simd>(p: *mut Self, v: S::V, random: S::V);
+}
+
+impl Number for f32 {
+    const ROUNDED: bool = false;
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const Self) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { S::load(p) }
+    }
+    #[inline(always)]
+    unsafe fn store<S: Simd>(p: *mut Self, v: S::V, _: S::V) {
+        // SAFETY: the caller's.
+        unsafe { S::store(p, v) }
+    }
+}
+
+impl Number for bf16 {
+    const ROUNDED: bool = true;
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const Self) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { S::load_bf16(p) }
+    }
+    #[inline(always)]
+    unsafe fn store<S: Simd>(p: *mut Self, v: S::V, random: S::V) {
+        // SAFETY: the caller's.
+        unsafe { S::store_bf16(p, S::round_randomly(v, random)) }
     }
 }
 
@@ -211,6 +319,8 @@ impl Values for Plain {
 
 /// A rule's constants, and what it makes of parameters, gradients and moments.
 trait Rule<S: Simd>: Copy {
+    /// Whether it has a second moment.
+    const SECOND: bool;
     /// New parameters and moments.
     ///
     /// # Safety
@@ -253,6 +363,7 @@ impl<S: Simd> AdamWRule<S> {
 }
 
 impl<S: Simd> Rule<S> for AdamWRule<S> {
+    const SECOND: bool = true;
     #[inline(always)]
     unsafe fn moved(&self, p: S::V, g: S::V, m: S::V, v: S::V) -> (S::V, S::V, S::V) {
         // SAFETY: the caller's.
@@ -298,6 +409,7 @@ impl<S: Simd> LionRule<S> {
 }
 
 impl<S: Simd> Rule<S> for LionRule<S> {
+    const SECOND: bool = false;
     #[inline(always)]
     unsafe fn moved(&self, p: S::V, g: S::V, m: S::V, v: S::V) -> (S::V, S::V, S::V) {
         // SAFETY: the caller's.
