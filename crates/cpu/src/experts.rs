@@ -11,7 +11,7 @@ use crate::scratch::PANEL;
 use crate::shared::Shared;
 use crate::simd::{self, Kernel, Simd, stream_end};
 use crate::source::{Data, Rows};
-use moeworks_ops::{DType, Dispatch, Matrix, Tensor};
+use moeworks_ops::{DType, Dispatch, Matrix, MatrixShape, Tensor};
 use std::ops::Range;
 
 /// Rows of one task of the row passes.
@@ -217,6 +217,18 @@ impl Kernel for CombineRows<'_> {
     }
 }
 
+/// Experts whose weights, of so many matrices each, are transposed at once: what is just written should still be in the
+/// last cache when it is read.
+fn turned_at_once(shape: &MatrixShape, matrices: usize) -> usize {
+    let budget = 16 << 20;
+    (budget / (matrices * turned_bytes(shape, 1))).clamp(1, shape.experts)
+}
+
+/// Bytes of the transposed weights of so many experts.
+fn turned_bytes(shape: &MatrixShape, experts: usize) -> usize {
+    packed::transposed_bytes(&MatrixShape { experts, ..*shape })
+}
+
 pub(crate) fn down_backward(
     cpu: &mut Cpu,
     dy_td: &Tensor,
@@ -241,7 +253,8 @@ pub(crate) fn down_backward(
     for (row, weight) in row_of.iter().zip(weights) {
         weight_of_row[*row as usize] = *weight;
     }
-    let (turned, plain) = cpu.arranged.split(packed::transposed_bytes(&w.shape), narrow::bytes(dy_td));
+    let at_once = turned_at_once(&w.shape, 1);
+    let (turned, plain) = cpu.arranged.split(turned_bytes(&w.shape, at_once), narrow::bytes(dy_td));
     let narrow = narrow::narrow(&mut cpu.pool, isa, &mut access, dy_td, rounded, plain);
     let dy = Rows { index: Some(tokens), ..narrow.rows(&mut access, d) };
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
@@ -254,8 +267,12 @@ pub(crate) fn down_backward(
         dots: Shared::new(dots),
         f,
     };
-    let turned = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, turned);
-    forward(&mut cpu.pool, isa, &[(dy, turned)], groups, f, CHUNK, &reweigh);
+    for start in (0..w.shape.experts).step_by(at_once) {
+        let experts = start..(start + at_once).min(w.shape.experts);
+        let (part, shape) = matrix.of_experts(&w.shape, experts.clone());
+        let turned = packed::transpose(&mut cpu.pool, isa, &shape, part, 0, turned);
+        forward(&mut cpu.pool, isa, &[(dy, turned)], groups.of_experts(experts), f, CHUNK, &reweigh);
+    }
     let dweights = access.write::<f32>(dweights_tk);
     for (dweight, row) in dweights.iter_mut().zip(row_of) {
         *dweight = dots[*row as usize * chunks..][..chunks].iter().sum();
@@ -411,11 +428,16 @@ pub(crate) fn gate_up_backward(
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store =
         Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None, stream: true };
-    let bytes = packed::transposed_bytes(&w.shape);
+    let at_once = turned_at_once(&w.shape, 2);
+    let bytes = turned_bytes(&w.shape, at_once);
     let (first, second) = cpu.arranged.split(bytes, bytes);
-    let gate = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 0, first);
-    let up = packed::transpose(&mut cpu.pool, isa, &w.shape, matrix, 1, second);
-    forward(&mut cpu.pool, isa, &[(dg, gate), (du, up)], groups, d, PANEL, &store);
+    for start in (0..w.shape.experts).step_by(at_once) {
+        let experts = start..(start + at_once).min(w.shape.experts);
+        let (part, shape) = matrix.of_experts(&w.shape, experts.clone());
+        let gate = packed::transpose(&mut cpu.pool, isa, &shape, part, 0, first);
+        let up = packed::transpose(&mut cpu.pool, isa, &shape, part, 1, second);
+        forward(&mut cpu.pool, isa, &[(dg, gate), (du, up)], groups.of_experts(experts), d, PANEL, &store);
+    }
     let x = Rows { index: Some(tokens), ..Rows::plain(Data::read(&mut access, x_td), d) };
     let to = [dgate_efd, dup_efd].map(|t| Target::write(&mut access, t));
     let both = Stacked { to: [(to[0], on[0]), (to[1], on[1])], rows: f, width: d };

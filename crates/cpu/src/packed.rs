@@ -60,6 +60,13 @@ impl<'a> Packed<'a> {
         Packed::new(shape, &self.bytes[start..][..bytes(shape)])
     }
 
+    /// Some experts of a matrix of `shape`, with the shape of what they are.
+    pub fn of_experts(&self, shape: &MatrixShape, experts: Range<usize>) -> (Packed<'a>, MatrixShape) {
+        let each = bytes(shape) / shape.experts;
+        let part = MatrixShape { experts: experts.len(), ..*shape };
+        (Packed::new(&part, &self.bytes[experts.start * each..experts.end * each]), part)
+    }
+
     /// Elements from one panel to the next.
     pub fn panel_stride(&self) -> usize {
         let depth = if self.dtype == DType::Bf16 { self.depth.next_multiple_of(TILE_DEPTH) } else { self.depth };

@@ -27,7 +27,15 @@ pub enum Groups<'a> {
     Offsets(&'a [i32]),
 }
 
-impl Groups<'_> {
+impl<'a> Groups<'a> {
+    /// Some of the experts, counted from 0.
+    pub fn of_experts(&self, experts: Range<usize>) -> Groups<'a> {
+        match self {
+            Groups::One(_) => *self,
+            Groups::Offsets(o) => Groups::Offsets(&o[experts.start..=experts.end]),
+        }
+    }
+
     /// Experts.
     pub fn len(&self) -> usize {
         match self {

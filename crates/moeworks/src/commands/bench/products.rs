@@ -1,4 +1,5 @@
-//! Products by themselves: large dense ones, and experts of few rows and many.
+//! Products by themselves: large dense ones, and experts of few rows and many. Gradients of weights are what a step of
+//! one batch keeps, in the format of the weights.
 
 use super::measure::{Bench, median};
 use crate::show::table;
@@ -52,7 +53,7 @@ pub fn measure(bench: &mut Bench, times: usize) -> Vec<Product> {
         let values = numbers(n * n);
         let w = stage.matrix(MatrixKind::Plain, 1, n, n, &[&values]);
         let (x, y) = (stage.compute(&[n, n], &values), stage.compute_out(&[n, n]));
-        let (dx, dw) = (stage.compute_out(&[n, n]), stage.accumulator(&[n, n]));
+        let (dx, dw) = (stage.compute_out(&[n, n]), stage.compute_out(&[n, n]));
         let flops = 2.0 * (n as f64).powi(3);
         add(format!("linear {n} x {n} x {n}"), flops, &mut || stage.ops.linear(&x, &w, None, &y));
         add(format!("linear_backward {n} x {n} x {n}"), 2.0 * flops, &mut || {
@@ -72,7 +73,7 @@ pub fn measure(bench: &mut Bench, times: usize) -> Vec<Product> {
         let (g, u, h) = (hidden(), hidden(), hidden());
         let (routed, dx) = (stage.compute_out(&[r, D]), stage.compute_out(&[t, D]));
         let dweights = stage.state_out(&[t, TOP]);
-        let mut matrix = || stage.accumulator(&[EXPERTS, F, D]);
+        let mut matrix = || stage.compute_out(&[EXPERTS, F, D]);
         let (dgate, dup, ddown) = (matrix(), matrix(), matrix());
         let flops = 2.0 * (r * D * F) as f64;
         let of = |op: &str| format!("{op}, {rows} rows an expert");
