@@ -127,7 +127,8 @@ pub(crate) fn classifier(
             let store = Store { to: sum, width: d, expert_step: 0, on: added, stream: false };
             forward(&mut cpu.pool, isa, &[(dlogits, turned)], Groups::One(n), d, PANEL, &store);
             let store = Store { to: dw, width: d, expert_step: 0, on: back.on, stream: true };
-            weight_gradient(&mut cpu.pool, isa, &[dlogits], x, rounded, width, d, Groups::One(n), &store);
+            let room = &mut cpu.row_panels;
+            weight_gradient(&mut cpu.pool, isa, &[dlogits], x, rounded, width, d, Groups::One(n), room, &store);
         }
         // The next rows' are added.
         back.on = Addend::Present;

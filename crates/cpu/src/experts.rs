@@ -220,8 +220,10 @@ impl Kernel for CombineRows<'_> {
 /// Experts whose weights, of so many matrices each, are transposed at once: what is just written should still be in the
 /// last cache when it is read.
 fn turned_at_once(shape: &MatrixShape, matrices: usize) -> usize {
-    let budget = 16 << 20;
-    (budget / (matrices * turned_bytes(shape, 1))).clamp(1, shape.experts)
+    const BUDGET: usize = 8 << 20;
+    let most = (BUDGET / (matrices * turned_bytes(shape, 1))).max(1);
+    // As even as their number allows.
+    shape.experts.div_ceil(shape.experts.div_ceil(most))
 }
 
 /// Bytes of the transposed weights of so many experts.
@@ -284,7 +286,7 @@ pub(crate) fn down_backward(
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let dy = Rows { index: Some(tokens), ..narrow.rows(&mut access, d) };
     let store = Store { to: Target::write(&mut access, dw_edf), width: f, expert_step: d * f, on, stream: true };
-    weight_gradient(&mut cpu.pool, isa, &[dy], h, rounded, d, f, groups, &store);
+    weight_gradient(&mut cpu.pool, isa, &[dy], h, rounded, d, f, groups, &mut cpu.row_panels, &store);
 }
 
 /// Columns whose products are summed as one part of a row's dot: blocks are whole chunks, so that the order of a sum
@@ -441,7 +443,7 @@ pub(crate) fn gate_up_backward(
     let x = Rows { index: Some(tokens), ..Rows::plain(Data::read(&mut access, x_td), d) };
     let to = [dgate_efd, dup_efd].map(|t| Target::write(&mut access, t));
     let both = Stacked { to: [(to[0], on[0]), (to[1], on[1])], rows: f, width: d };
-    weight_gradient(&mut cpu.pool, isa, &[dg, du], x, rounded, f, d, groups, &both);
+    weight_gradient(&mut cpu.pool, isa, &[dg, du], x, rounded, f, d, groups, &mut cpu.row_panels, &both);
 
     let mut access = cpu.memory.access();
     let sum = Combine {

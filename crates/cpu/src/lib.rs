@@ -49,6 +49,8 @@ pub struct Cpu {
     sums: Floats,
     /// Operands that one op arranges for its products: a transposed weight, say.
     arranged: Bytes,
+    /// Rows as weights' gradients multiply them.
+    row_panels: Bytes,
     /// Logits that wait for their gradients.
     kept_logits: KeptLogits,
 }
@@ -116,8 +118,8 @@ impl Cpu {
     /// The CPU with so many threads, on a path.
     pub fn new(threads: usize, isa: Isa) -> Self {
         let (partial, sums, arranged) = (Floats::default(), Floats::default(), Bytes::default());
-        let memory = Memory::default();
-        Cpu { memory, pool: Pool::new(threads), isa, partial, sums, arranged, kept_logits: KeptLogits::of(isa) }
+        let (memory, pool, row_panels) = (Memory::default(), Pool::new(threads), Bytes::default());
+        Cpu { memory, pool, isa, partial, sums, arranged, row_panels, kept_logits: KeptLogits::of(isa) }
     }
 
     /// Sets how many logits a classifier keeps; 32 MiB or 512 rows unless said, on tiles no more than 32 MiB, elsewhere

@@ -70,7 +70,7 @@ pub(crate) fn linear_backward(
     let dw = Store { to: Target::write(&mut access, dw_nk), width: k, expert_step: 0, on, stream: true };
     let turned = packed::transpose(pool, isa, &w.shape, matrix, 0, turned);
     forward(pool, isa, &[(dy, turned)], groups, k, PANEL, &dx);
-    weight_gradient(pool, isa, &[dy], x, rounded, n, k, groups, &dw);
+    weight_gradient(pool, isa, &[dy], x, rounded, n, k, groups, &mut cpu.row_panels, &dw);
 }
 
 /// Clamp, rotation and store of queries, keys and values.

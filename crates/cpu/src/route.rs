@@ -189,7 +189,7 @@ pub(crate) fn route_backward(
     let dx = Store { to: dx, width: d, expert_step: 0, on: Addend::Present, stream: false };
     forward(pool, isa, &[(dlogits, turned)], groups, d, PANEL, &dx);
     let dw = Store { to: dw, width: d, expert_step: 0, on: Addend::Present, stream: false };
-    weight_gradient(pool, isa, &[dlogits], x, false, experts, d, groups, &dw);
+    weight_gradient(pool, isa, &[dlogits], x, false, experts, d, groups, &mut cpu.row_panels, &dw);
 }
 
 struct Backward<'a> {

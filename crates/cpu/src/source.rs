@@ -319,13 +319,21 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Copies columns as packed panels, `depth` (a multiple of 32) times 16 elements apart: as [`Rows::copy_pairs`].
+    /// Copies columns as packed panels, `depth` times 16 elements apart: as [`Rows::copy_pairs`], `deep` rows (a multiple
+    /// of 32, with those of zeros).
     ///
     /// # Safety
     /// `out` has room for that; rows and columns are inside.
     #[inline(always)]
-    pub unsafe fn copy_panels<S: Simd>(&self, rows: Range<usize>, columns: Range<usize>, out: *mut bf16, depth: usize) {
-        for row in (0..depth).step_by(2 * PANEL) {
+    pub unsafe fn copy_panels<S: Simd>(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        out: *mut bf16,
+        deep: usize,
+        depth: usize,
+    ) {
+        for row in (0..deep).step_by(2 * PANEL) {
             let first = (rows.start + row).min(rows.end);
             let here = first..(first + 2 * PANEL).min(rows.end);
             for (panel, column) in columns.clone().step_by(2 * PANEL).enumerate() {

@@ -9,6 +9,7 @@ mod cut;
 mod dots;
 mod forward;
 mod pairs;
+mod row_panels;
 mod weight_gradient;
 
 use cut::Cut;

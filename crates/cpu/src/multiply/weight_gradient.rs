@@ -1,7 +1,9 @@
 //! `dw = dy^T x`.
 
 use super::dots::{self, LeftPairs};
+use super::row_panels::{Part, RowPanels, parts};
 use super::{Cut, Groups, Pairs, Place, block};
+use crate::Bytes;
 use crate::epilogue::Epilogue;
 use crate::isa::Isa;
 use crate::kernel::{Left, Right, multiply};
@@ -14,7 +16,7 @@ use std::ops::Range;
 
 /// `dw = dy^T x` for every expert, over its rows. Several `dy` over the same `x` (gate and up) make one product whose
 /// results lie one below the other: matrices of `dy.len() x outputs` rows and `inputs` columns. With `rounded`, operands
-/// are rounded to bf16 first. Experts without rows have zeros.
+/// are rounded to bf16 first. Experts without rows have zeros. `room` holds `x` as pairs are multiplied.
 pub fn weight_gradient<E: Epilogue>(
     pool: &mut Pool,
     isa: Isa,
@@ -24,31 +26,42 @@ pub fn weight_gradient<E: Epilogue>(
     outputs: usize,
     inputs: usize,
     groups: Groups,
+    room: &mut Bytes,
     epilogue: &E,
 ) {
     let all = dy.len() * outputs;
     let paired = rounded && isa.multiplies_bf16();
-    // Pairs are arranged anew for every block: as few blocks as keep all threads at work.
+    // Left operands in pairs are arranged anew for every block: as few blocks as keep all threads at work.
     let wanted = (if paired { 1 } else { 4 } * pool.threads()).div_ceil(groups.len());
     let cut = Cut::of(isa, paired);
     let unit = if paired { 2 * PANEL } else { 3 * PANEL };
     let (most, widest) = (cut.rows.next_multiple_of(unit), cut.columns);
     let tall = block(all, unit, most, wanted);
     let wide = block(inputs, 2 * PANEL, widest, wanted.div_ceil(all.div_ceil(tall)));
-    let (down, across) = (all.div_ceil(tall), inputs.div_ceil(wide));
-    pool.run(groups.len() * down * across, &|task, scratch| {
-        let (expert, block) = (task / (down * across), task % (down * across));
-        let (top, left) = (block / across * tall, block % across * wide);
-        let place = Place { expert, rows: top..(top + tall).min(all), columns: left..(left + wide).min(inputs) };
-        let over = groups.rows(expert);
-        if over.is_empty() && !epilogue.overwrites() {
-            return;
-        }
-        let kernel =
-            WeightGradient { dy, x, rounded, outputs, over, place, epilogue, scratch, paired: paired.then_some(isa) };
-        // SAFETY: operands and results are inside their tensors, and blocks of different tasks differ.
-        unsafe { simd::run(isa.vector(), kernel) }
-    });
+    let down = all.div_ceil(tall);
+    let blocks = |pool: &mut Pool, part: &Part, paired: Option<(Isa, RowPanels)>| {
+        let across = part.columns.len().div_ceil(wide);
+        pool.run(part.experts.len() * down * across, &|task, scratch| {
+            let (expert, block) = (part.experts.start + task / (down * across), task % (down * across));
+            let (top, left) = (block / across * tall, part.columns.start + block % across * wide);
+            let columns = left..(left + wide).min(part.columns.end);
+            let place = Place { expert, rows: top..(top + tall).min(all), columns };
+            let over = groups.rows(expert);
+            if over.is_empty() && !epilogue.overwrites() {
+                return;
+            }
+            let kernel = WeightGradient { dy, x, rounded, outputs, over, place, epilogue, scratch, paired };
+            // SAFETY: operands and results are inside their tensors, and blocks of different tasks differ.
+            unsafe { simd::run(isa.vector(), kernel) }
+        });
+    };
+    if !paired {
+        return blocks(pool, &Part { experts: 0..groups.len(), columns: 0..inputs }, None);
+    }
+    for part in parts(&groups, inputs, wide) {
+        let panels = RowPanels::arrange(pool, isa, x, groups, &part, room);
+        blocks(pool, &part, Some((isa, panels)));
+    }
 }
 
 struct WeightGradient<'a, E> {
@@ -60,8 +73,8 @@ struct WeightGradient<'a, E> {
     place: Place,
     epilogue: &'a E,
     scratch: &'a mut Scratch,
-    /// The path, where it multiplies pairs.
-    paired: Option<Isa>,
+    /// The path, where it multiplies pairs, and `x` as they are multiplied.
+    paired: Option<(Isa, RowPanels<'a>)>,
 }
 
 impl<E> WeightGradient<'_, E> {
@@ -96,7 +109,7 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
                 let part = start..(start + pass).min(self.over.end);
                 let fresh = start == self.over.start;
                 match self.paired {
-                    Some(isa) => self.in_pairs::<S>(isa, part, panels, c, step, fresh),
+                    Some((isa, x)) => self.in_pairs::<S>(isa, x, part, panels, c, step, fresh),
                     None => self.on_vectors::<S>(part, panels, c, step, fresh),
                 }
             }
@@ -157,6 +170,7 @@ impl<E> WeightGradient<'_, E> {
     unsafe fn in_pairs<S: Simd>(
         &self,
         isa: Isa,
+        x: RowPanels,
         over: Range<usize>,
         panels: usize,
         c: *mut f32,
@@ -164,12 +178,12 @@ impl<E> WeightGradient<'_, E> {
         fresh: bool,
     ) {
         let depth = over.len().next_multiple_of(TILE_DEPTH);
-        let (a, b, rows) = (self.scratch.a_bf16(), self.scratch.b_bf16(), self.place.rows.len());
-        // SAFETY: scratch holds PAIR_ROWS and a panel more x PAIR_PASS, and as much of PAIR_COLUMNS; the rest is the
-        // caller's.
+        let Place { expert, rows, columns } = &self.place;
+        let (a, rows, stride) = (self.scratch.a_bf16(), rows.len(), x.panel_stride(*expert));
+        // SAFETY: scratch holds PAIR_ROWS and a panel more x PAIR_PASS; the rest is the caller's.
         unsafe {
-            let panel = |p: usize| b.add(p * depth * PANEL).cast_const();
-            self.x.copy_panels::<S>(over.clone(), self.place.columns.clone(), b, depth);
+            let b = x.panel(*expert, columns.start, over.start - self.over.start);
+            let panel = |p: usize| b.wrapping_add(p * stride);
             let pairs = Pairs::ready(isa);
             // Left operands in ascending order: what a part writes beyond its columns, the next one overwrites.
             if let Pairs::Dots = pairs {
