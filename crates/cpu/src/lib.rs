@@ -101,6 +101,7 @@ struct Bytes(Option<Buffer>);
 impl Bytes {
     fn of(&mut self, n: usize) -> &mut [u8] {
         if self.0.as_ref().is_none_or(|held| held.len() < n) {
+            self.0 = None; // before there is more
             self.0 = Some(Buffer::zeroed(n).expect("memory for one op's operands"));
         }
         &mut self.0.as_mut().expect("just made").bytes()[..n]

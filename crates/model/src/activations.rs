@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::error::ModelError;
+use moeworks_ops::buffer::ALIGNMENT;
 use moeworks_ops::{DType, Dispatch, Ops, Plan, Precision, Region, Routing, Tensor};
 use std::ops::Range;
 
@@ -45,9 +46,7 @@ pub struct Inputs {
 pub struct Block {
     /// Residual stream before the block (state [T, D]).
     pub x_in_td: Tensor,
-    /// Normed input of the attention (compute [T, D]).
-    pub attention_in_td: Tensor,
-    /// Its statistics (state [T, 2]).
+    /// Statistics of its norm (state [T, 2]).
     pub attention_stats_t2: Tensor,
     /// Queries, keys, values (compute [T, (H + 2 G) C]).
     pub qkv_tn: Tensor,
@@ -59,9 +58,7 @@ pub struct Block {
     pub lse_th: Tensor,
     /// Residual stream after the attention (state [T, D]).
     pub x_mid_td: Tensor,
-    /// Normed input of the feed-forward (compute [T, D]).
-    pub ffn_in_td: Tensor,
-    /// Its statistics (state [T, 2]).
+    /// Statistics of its norm (state [T, 2]).
     pub ffn_stats_t2: Tensor,
     /// What the router decided. Without a router only `dispatch` is used: every row to the one expert.
     pub routing: Routing,
@@ -78,7 +75,7 @@ pub struct Gradients {
     pub dx_td: Tensor,
     /// Of a norm's output (compute [T, D]).
     pub dnormed_td: Tensor,
-    /// Of the heads' outputs (compute [T, H C]).
+    /// Of the heads' outputs (compute [T, H C]); over the hidden rows, as the next.
     pub dattention_tn: Tensor,
     /// Of queries, keys, values (compute [T, (H + 2 G) C]).
     pub dqkv_tn: Tensor,
@@ -86,6 +83,8 @@ pub struct Gradients {
     pub dweights_tk: Tensor,
     /// Of every expert's probability, by the balance loss (state [E]).
     pub balance_e: Tensor,
+    /// Of the chosen experts' inputs before they are added up (compute [R, D]), over the hidden rows.
+    pub scratch_rd: Tensor,
 }
 
 /// All tensors of a pass over `rows` rows.
@@ -97,15 +96,14 @@ pub struct Activations {
     pub inputs: Inputs,
     /// One entry a block.
     pub blocks: Vec<Block>,
-    /// Bytes of the region that a block alone uses, ascending. The first one's may hold what all blocks share.
-    pub spans: Vec<Range<usize>>,
     /// Hidden rows of the experts (compute [R, F]).
     pub hidden_rf: Tensor,
-    /// Their outputs before they are combined (compute [R, D]).
+    /// Their outputs before they are combined (compute [R, D]); over gradients, which a forward does not know.
     pub scratch_rd: Tensor,
-    /// Normed output of the last block (compute [T, D]).
-    pub last_td: Tensor,
-    /// Its statistics (state [T, 2]).
+    /// What the last norm gave (compute [T, D]): after a forward, the last block's. A backward computes it again for
+    /// each of its products: that costs less than keeping two for every block.
+    pub normed_td: Tensor,
+    /// Statistics of the last block's norm (state [T, 2]).
     pub last_stats_t2: Tensor,
     /// Loss of every row (state [T]).
     pub nll_t: Tensor,
@@ -132,6 +130,14 @@ impl Activations {
         let activations = Self::plan(&mut plan, config, precision, rows, purpose);
         ops.allocate(plan.region(), plan.bytes())?;
         Ok(activations)
+    }
+
+    /// Bytes of the region that a backward no longer reads when it comes to a block: from the block's output, which the
+    /// next block has read, to the end of the last block. After all blocks (none given), those of all.
+    pub(crate) fn spent(&self, block: Option<usize>) -> Range<usize> {
+        let last = &self.blocks[self.blocks.len() - 1].x_out_td;
+        let start = block.map_or(self.blocks[0].attention_stats_t2, |l| self.blocks[l].x_out_td).offset;
+        start..(last.offset + last.bytes()).next_multiple_of(ALIGNMENT)
     }
 
     /// The region that holds them all.
@@ -161,18 +167,15 @@ impl Activations {
             let residual = |plan: &mut Plan| {
                 if training { plan.tensor("residual stream", state, &[t, d]) } else { x_in_td }
             };
-            let (x_mid_td, x_out_td) = (residual(plan), residual(plan));
-            let block = Block {
+            let mut block = Block {
                 x_in_td,
-                attention_in_td: plan.tensor("normed inputs", compute, &[t, d]),
                 attention_stats_t2: plan.tensor("statistics", state, &[t, 2]),
                 qkv_tn: plan.tensor("queries, keys, values", compute, &[t, heads.row()]),
                 clipped_tb: (training && config.clip_qkv.is_some())
                     .then(|| plan.tensor("statistics", DType::U8, &[t, heads.row().div_ceil(8)])),
                 attention_out_tn: plan.tensor("attention outputs", compute, &[t, wide]),
                 lse_th: plan.tensor("statistics", state, &[t, heads.query]),
-                x_mid_td,
-                ffn_in_td: plan.tensor("normed inputs", compute, &[t, d]),
+                x_mid_td: residual(plan),
                 ffn_stats_t2: plan.tensor("statistics", state, &[t, 2]),
                 routing: Routing {
                     dispatch: Dispatch {
@@ -195,58 +198,62 @@ impl Activations {
                     };
                     (gate, up)
                 }),
-                x_out_td,
+                x_out_td: x_in_td,
             };
-            x_in_td = x_out_td;
+            // The last of a block: see `Activations::spent`.
+            block.x_out_td = residual(plan);
+            x_in_td = block.x_out_td;
             block
         };
-        let mut spans = Vec::new();
         let blocks: Vec<Block> = match purpose {
             Purpose::Inference => vec![block(plan); config.n_layers],
             Purpose::Training(Recompute::Nothing | Recompute::Experts) => {
-                let spanned = |_| {
-                    let start = plan.bytes();
-                    let block = block(plan);
-                    spans.push(start..plan.bytes());
-                    block
-                };
-                (0..config.n_layers).map(spanned).collect()
+                (0..config.n_layers).map(|_| block(plan)).collect()
             }
             Purpose::Training(Recompute::Blocks) => {
-                let start = plan.bytes();
                 let mut last = block(plan);
                 let mut blocks = vec![last.clone()];
-                spans.push(start..plan.bytes());
                 for _ in 1..config.n_layers {
-                    let start = plan.bytes();
                     // Inputs and what the losses ask for are each block's own.
                     last.x_in_td = last.x_out_td;
-                    last.x_out_td = plan.tensor("residual stream", state, &[t, d]);
                     last.routing.lse_t = plan.tensor("routing", state, &[t]);
                     last.routing.load_e = plan.tensor("routing", state, &[e]);
                     last.routing.mass_e = plan.tensor("routing", state, &[e]);
+                    last.x_out_td = plan.tensor("residual stream", state, &[t, d]);
                     blocks.push(last.clone());
-                    spans.push(start..plan.bytes());
                 }
                 blocks
             }
         };
-        let gradients = training.then(|| Gradients {
-            dx_td: plan.tensor("gradients of activations", state, &[t, d]),
-            dnormed_td: plan.tensor("gradients of activations", compute, &[t, d]),
-            dattention_tn: plan.tensor("gradients of activations", compute, &[t, wide]),
-            dqkv_tn: plan.tensor("gradients of activations", compute, &[t, heads.row()]),
-            dweights_tk: plan.tensor("gradients of activations", state, &[t, k]),
-            balance_e: plan.tensor("gradients of activations", state, &[e]),
-        });
+        let hidden = |plan: &mut Plan| plan.tensor("experts", compute, &[r, f]);
+        let scratch = |plan: &mut Plan| plan.tensor("experts", compute, &[r, d]);
+        let (hidden_rf, scratch_rd, gradients) = if training {
+            let of_attention = |plan: &mut Plan| {
+                [wide, heads.row()].map(|width| plan.tensor("gradients of activations", compute, &[t, width]))
+            };
+            let (hidden_rf, (backward_scratch_rd, [dattention_tn, dqkv_tn])) =
+                plan.either(hidden, |plan| plan.either(scratch, of_attention));
+            let of_activations = |plan: &mut Plan| Gradients {
+                dx_td: plan.tensor("gradients of activations", state, &[t, d]),
+                dnormed_td: plan.tensor("gradients of activations", compute, &[t, d]),
+                dattention_tn,
+                dqkv_tn,
+                dweights_tk: plan.tensor("gradients of activations", state, &[t, k]),
+                balance_e: plan.tensor("gradients of activations", state, &[e]),
+                scratch_rd: backward_scratch_rd,
+            };
+            let (gradients, scratch_rd) = plan.either(of_activations, scratch);
+            (hidden_rf, scratch_rd, Some(gradients))
+        } else {
+            (hidden(plan), scratch(plan), None)
+        };
         Activations {
             rows,
             inputs,
             blocks,
-            spans,
-            hidden_rf: plan.tensor("experts", compute, &[r, f]),
-            scratch_rd: plan.tensor("experts", compute, &[r, d]),
-            last_td: plan.tensor("normed inputs", compute, &[t, d]),
+            hidden_rf,
+            scratch_rd,
+            normed_td: plan.tensor("normed inputs", compute, &[t, d]),
             last_stats_t2: plan.tensor("statistics", state, &[t, 2]),
             nll_t: plan.tensor("statistics", state, &[t]),
             best_t: plan.tensor("rows", DType::I32, &[t]),
@@ -264,14 +271,12 @@ impl Activations {
         let r = |x: &Tensor| x.rows(0..routed);
         let block = |b: &Block| Block {
             x_in_td: t(&b.x_in_td),
-            attention_in_td: t(&b.attention_in_td),
             attention_stats_t2: t(&b.attention_stats_t2),
             qkv_tn: t(&b.qkv_tn),
             clipped_tb: None,
             attention_out_tn: t(&b.attention_out_tn),
             lse_th: t(&b.lse_th),
             x_mid_td: t(&b.x_mid_td),
-            ffn_in_td: t(&b.ffn_in_td),
             ffn_stats_t2: t(&b.ffn_stats_t2),
             routing: Routing {
                 dispatch: Dispatch {
@@ -298,10 +303,9 @@ impl Activations {
                 first_t: t(&self.inputs.first_t),
             },
             blocks: vec![block(&self.blocks[0]); self.blocks.len()],
-            spans: Vec::new(),
             hidden_rf: r(&self.hidden_rf),
             scratch_rd: r(&self.scratch_rd),
-            last_td: t(&self.last_td),
+            normed_td: t(&self.normed_td),
             last_stats_t2: t(&self.last_stats_t2),
             nll_t: t(&self.nll_t),
             best_t: t(&self.best_t),

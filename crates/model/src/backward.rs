@@ -26,9 +26,7 @@ pub(crate) fn backward(
     ops.norm_backward(config.norm(), &g.dnormed_td, last, weight, stats, &g.dx_td, d);
     for l in (0..config.n_layers).rev() {
         let (w, block) = (&weights.blocks[l], &a.blocks[l]);
-        if l + 1 < config.n_layers {
-            again(ops, config, w, rope, a, block, l);
-        }
+        again(ops, config, w, rope, a, block, l);
         feed_forward(ops, config, w, a, block, g, gradients, l, z);
         attention(ops, config, w, rope, a, block, g, gradients, l);
     }
@@ -57,11 +55,11 @@ fn feed_forward(
     let ddown = gradients.of(ops, Parameter::Down(l));
     ops.down_backward(&g.dx_td, &w.down, dispatch, gate, up, &a.hidden_rf, dweights, &ddown);
     let (dgate, dup) = (gradients.of(ops, Parameter::Gate(l)), gradients.of(ops, Parameter::Up(l)));
-    let scratch = &a.scratch_rd;
+    let scratch = &g.scratch_rd;
     // Gate and up are their own gradients by now.
-    ops.gate_up_backward(gate, up, &b.ffn_in_td, &w.gate_up, dispatch, scratch, dx, &dgate, &dup);
+    ops.gate_up_backward(gate, up, &a.normed_td, &w.gate_up, dispatch, scratch, dx, &dgate, &dup);
     if let Some(router) = &w.router {
-        let (normalize, x, balance) = (config.normalize_weights, &b.ffn_in_td, &g.balance_e);
+        let (normalize, x, balance) = (config.normalize_weights, &a.normed_td, &g.balance_e);
         let drouter = gradients.of(ops, Parameter::Router(l));
         ops.route_backward(normalize, dweights, x, router, &b.routing, balance, z, dx, &drouter);
     }
@@ -85,7 +83,8 @@ fn attention(
     ops.linear_backward(&g.dx_td, &b.attention_out_tn, &w.output, &g.dattention_tn, &doutput);
     let (first, out, lse) = (&inputs.first_t, &b.attention_out_tn, &b.lse_th);
     ops.attention_backward(heads, &g.dattention_tn, &b.qkv_tn, first, out, lse, &g.dqkv_tn);
-    let (x, dx, dqkv) = (&b.attention_in_td, &g.dnormed_td, gradients.of(ops, Parameter::Qkv(l)));
+    ops.norm(config.norm(), &b.x_in_td, &w.attention_norm, &a.normed_td, &b.attention_stats_t2);
+    let (x, dx, dqkv) = (&a.normed_td, &g.dnormed_td, gradients.of(ops, Parameter::Qkv(l)));
     let clipped = b.clipped_tb.as_ref();
     ops.qkv_backward(heads, &g.dqkv_tn, x, &w.qkv, rope, &inputs.positions_t, clipped, dx, &dqkv);
     let dnorm = gradients.of(ops, Parameter::AttentionNorm(l));

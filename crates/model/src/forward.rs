@@ -27,10 +27,11 @@ pub fn forward(ops: &mut dyn Ops, config: &Config, weights: &Weights, rope: &Rop
         feed_forward(ops, config, w, a, block);
     }
     let x_td = &a.blocks[config.n_layers - 1].x_out_td;
-    ops.norm(config.norm(), x_td, &weights.final_norm, &a.last_td, &a.last_stats_t2);
+    ops.norm(config.norm(), x_td, &weights.final_norm, &a.normed_td, &a.last_stats_t2);
 }
 
-/// Computes again what the backward of a block needs and did not keep.
+/// Computes again what the backward of a block needs and did not keep; the experts' normed input is then there. Of the
+/// last block nothing else has been overwritten since.
 pub(crate) fn again(
     ops: &mut dyn Ops,
     config: &Config,
@@ -41,12 +42,16 @@ pub(crate) fn again(
     l: usize,
 ) {
     match a.recompute {
-        Recompute::Nothing => {}
-        Recompute::Experts => hidden(ops, w, a, b),
-        Recompute::Blocks => {
+        Recompute::Blocks if l + 1 < config.n_layers => {
             attention(ops, config, w, rope, a, b, Attend::Batch, l);
-            choose(ops, config, w, b);
+            choose(ops, config, w, a, b);
             hidden(ops, w, a, b);
+        }
+        recompute => {
+            ops.norm(config.norm(), &b.x_mid_td, &w.ffn_norm, &a.normed_td, &b.ffn_stats_t2);
+            if recompute == Recompute::Experts && l + 1 < config.n_layers {
+                hidden(ops, w, a, b);
+            }
         }
     }
 }
@@ -63,9 +68,9 @@ fn attention(
     l: usize,
 ) {
     let (heads, inputs) = (config.heads(), &a.inputs);
-    ops.norm(config.norm(), &b.x_in_td, &w.attention_norm, &b.attention_in_td, &b.attention_stats_t2);
+    ops.norm(config.norm(), &b.x_in_td, &w.attention_norm, &a.normed_td, &b.attention_stats_t2);
     let clipped = b.clipped_tb.as_ref();
-    ops.qkv(heads, config.clip_qkv, &b.attention_in_td, &w.qkv, rope, &inputs.positions_t, &b.qkv_tn, clipped);
+    ops.qkv(heads, config.clip_qkv, &a.normed_td, &w.qkv, rope, &inputs.positions_t, &b.qkv_tn, clipped);
     match attend {
         Attend::Batch => ops.attention(heads, &b.qkv_tn, &inputs.first_t, &b.attention_out_tn, &b.lse_th),
         Attend::Cache { keys, values } => {
@@ -78,21 +83,21 @@ fn attention(
 
 /// `x_out = x_mid + experts(norm(x_mid))`
 fn feed_forward(ops: &mut dyn Ops, config: &Config, w: &BlockWeights, a: &Activations, b: &Block) {
-    choose(ops, config, w, b);
+    choose(ops, config, w, a, b);
     hidden(ops, w, a, b);
     ops.down(&a.hidden_rf, &w.down, &b.routing.dispatch, &b.x_mid_td, &a.scratch_rd, &b.x_out_td);
 }
 
 /// The norm before the experts, and who goes to which.
-fn choose(ops: &mut dyn Ops, config: &Config, w: &BlockWeights, b: &Block) {
-    ops.norm(config.norm(), &b.x_mid_td, &w.ffn_norm, &b.ffn_in_td, &b.ffn_stats_t2);
+fn choose(ops: &mut dyn Ops, config: &Config, w: &BlockWeights, a: &Activations, b: &Block) {
+    ops.norm(config.norm(), &b.x_mid_td, &w.ffn_norm, &a.normed_td, &b.ffn_stats_t2);
     if let Some(router) = &w.router {
-        ops.route(config.normalize_weights, &b.ffn_in_td, router, &b.routing);
+        ops.route(config.normalize_weights, &a.normed_td, router, &b.routing);
     }
 }
 
 /// The experts' hidden rows.
 fn hidden(ops: &mut dyn Ops, w: &BlockWeights, a: &Activations, b: &Block) {
     let kept = b.kept.as_ref().map(|(g, u)| (g, u));
-    ops.gate_up(&b.ffn_in_td, &w.gate_up, &b.routing.dispatch, kept, &a.hidden_rf);
+    ops.gate_up(&a.normed_td, &w.gate_up, &b.routing.dispatch, kept, &a.hidden_rf);
 }

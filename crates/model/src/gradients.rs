@@ -2,8 +2,8 @@
 //!
 //! A step of several batches adds them up, so they have memory of their own. A step of one batch needs them from a
 //! block's backward to the update only, and by then the activations of later blocks are spent: gradients are stacked
-//! over them, from the last block's end downwards. Those of the last block, the head and the last norm come too early
-//! for that.
+//! over them, from the last block's end downwards. For most of the last block's, the head's and the last norm's that is
+//! too early.
 
 use crate::activations::Activations;
 use crate::config::Config;
@@ -23,31 +23,40 @@ pub(crate) fn plan_gradients(
     activations: &Activations,
 ) -> Store {
     let dtype = |parameter| formats::gradient(precision, micro_batches, parameter);
-    let over = if micro_batches == 1 { over_spent(config, activations, dtype) } else { HashMap::new() };
+    let over = if micro_batches == 1 {
+        // Small tensors can take the room that a large one would just have fitted into.
+        let stacked = |small: bool| over_spent(config, activations, dtype, small);
+        let saved = |over: &HashMap<Parameter, Tensor>| over.values().map(Tensor::bytes).sum::<usize>();
+        [true, false].map(stacked).into_iter().max_by_key(saved).expect("two of them")
+    } else {
+        HashMap::new()
+    };
     Store::plan(plan, config, |plan, parameter, shape| match over.get(&parameter) {
         Some(tensor) => *tensor,
         None => plan.tensor("gradients", dtype(parameter), shape),
     })
 }
 
-/// Tensors over activations that are spent when they are first written.
+/// Tensors over activations that are spent when they are first written: of all parameters, or without the `small` ones.
 fn over_spent(
     config: &Config,
     activations: &Activations,
     dtype: impl Fn(Parameter) -> DType,
+    small: bool,
 ) -> HashMap<Parameter, Tensor> {
-    let spans = &activations.spans;
-    let mut top = spans.last().map_or(0, |span| span.end);
+    let mut top = activations.spent(None).end;
     let mut over = HashMap::new();
     let mut all = parameters(config);
     // In the order of the backward pass; the last of it is the embedding, if it is not the head too.
     all.reverse();
     for (parameter, shape) in all {
-        let floor = match (parameter.block(), parameter) {
-            (Some(l), _) if l + 1 < spans.len() => spans[l + 1].start,
-            (None, Parameter::Embedding) if !config.tie_embeddings => spans[0].start,
-            _ => continue,
-        };
+        let block = parameter.block();
+        let large = matches!(parameter, Parameter::Gate(_) | Parameter::Up(_) | Parameter::Down(_));
+        let last = parameter == Parameter::Embedding && !config.tie_embeddings;
+        if !(large || last || small && block.is_some()) {
+            continue;
+        }
+        let floor = activations.spent(block).start;
         let mut tensor =
             Tensor { region: activations.region(), offset: 0, dtype: dtype(parameter), shape: Shape::new(&shape) };
         let bytes = tensor.bytes().next_multiple_of(ALIGNMENT);

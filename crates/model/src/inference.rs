@@ -174,7 +174,7 @@ impl Inference {
             let (picks_t, picked) = (self.picks_t.rows(0..n), self.picked_td.rows(0..n));
             transfer::write(ops, &picks_t, &picks);
             ops.embed(&picks_t, x_td, &picked);
-            let (normed, stats) = (a.last_td.rows(0..n), a.last_stats_t2.rows(0..n));
+            let (normed, stats) = (a.normed_td.rows(0..n), a.last_stats_t2.rows(0..n));
             ops.norm(self.config.norm(), &picked, &self.weights.final_norm, &normed, &stats);
             let out = self.logits_tv.rows(0..n);
             ops.linear(&normed, &self.weights.head, None, &out);
@@ -208,7 +208,7 @@ impl Inference {
         let a = self.activations.narrow(batch.rows());
         upload_batch(ops, &self.config, &a, batch);
         forward(ops, &self.config, &self.weights, &self.rope, &a, Attend::Batch);
-        ops.classifier(&a.last_td, &self.weights.head, &a.inputs.targets_t, &a.nll_t, Some(&a.best_t), None);
+        ops.classifier(&a.normed_td, &self.weights.head, &a.inputs.targets_t, &a.nll_t, Some(&a.best_t), None);
         let nll = transfer::read_floats(ops, &a.nll_t);
         let best = transfer::read::<i32>(ops, &a.best_t);
         nll.into_iter().zip(best).map(|(nll, best)| Score { nll, best: best as u32 }).collect()

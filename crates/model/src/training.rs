@@ -140,7 +140,7 @@ pub(crate) fn logits(
     for start in (0..a.rows).step_by(ROWS) {
         let rows = start..(start + ROWS).min(a.rows);
         let out = chunk.rows(0..rows.len());
-        ops.linear(&a.last_td.rows(rows), &weights.head, None, &out);
+        ops.linear(&a.normed_td.rows(rows), &weights.head, None, &out);
         all.extend(transfer::read_floats(ops, &out));
     }
     ops.release(region);
@@ -272,7 +272,7 @@ impl Training {
             dw_vd: gradients.of(ops, head),
         };
         let head = &self.weights.head;
-        ops.classifier(&a.last_td, head, &a.inputs.targets_t, &a.nll_t, None, Some(&gradient));
+        ops.classifier(&a.normed_td, head, &a.inputs.targets_t, &a.nll_t, None, Some(&gradient));
         let (losses, balance) = self.losses(ops, batch);
         let balance: Vec<f64> = balance.into_iter().map(|b| scale.share * scale.aux * b).collect();
         transfer::write_floats(ops, &g.balance_e, &balance);
@@ -285,7 +285,7 @@ impl Training {
     pub fn evaluate(&self, ops: &mut dyn Ops, batch: &Batch) -> (Vec<f64>, Losses) {
         let a = &self.activations;
         self.forward(ops, batch);
-        ops.classifier(&a.last_td, &self.weights.head, &a.inputs.targets_t, &a.nll_t, None, None);
+        ops.classifier(&a.normed_td, &self.weights.head, &a.inputs.targets_t, &a.nll_t, None, None);
         let nll = transfer::read_floats(ops, &a.nll_t);
         (nll, self.losses(ops, batch).0)
     }

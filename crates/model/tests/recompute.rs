@@ -14,6 +14,17 @@ fn config(experts: usize) -> Config {
     config
 }
 
+const ROWS: usize = 48;
+const LENGTH: usize = 24;
+
+fn batch(config: &Config, start: i32) -> (Batch, LossScale) {
+    let ids: Vec<i32> = (0..ROWS as i32).map(|t| (start + t * 5 + t * t % 7) % 50).collect();
+    let sequences: Vec<&[i32]> = ids.chunks(LENGTH).collect();
+    let batch = Batch::next_token(config, &sequences, Some(3)).unwrap();
+    let scale = LossScale { targets: batch.counted(), share: 1.0, aux: 0.05, z: 0.001 };
+    (batch, scale)
+}
+
 /// Losses of two batches, one after the other, and all gradients of both together or of the second.
 fn gradients(
     ops: &mut dyn Ops,
@@ -22,15 +33,11 @@ fn gradients(
     recompute: Recompute,
     micro_batches: usize,
 ) -> Vec<f64> {
-    let (rows, length) = (48, 24);
-    let layout = Layout { micro_batches, recompute, ..Layout::of(rows, length) };
+    let layout = Layout { micro_batches, recompute, ..Layout::of(ROWS, LENGTH) };
     let training = Training::new(ops, config, precision, layout, 3).unwrap();
     let mut all = Vec::new();
     for start in [0, 7] {
-        let ids: Vec<i32> = (0..rows as i32).map(|t| (start + t * 5 + t * t % 7) % 50).collect();
-        let sequences: Vec<&[i32]> = ids.chunks(length).collect();
-        let batch = Batch::next_token(config, &sequences, Some(3)).unwrap();
-        let scale = LossScale { targets: batch.counted(), share: 1.0, aux: 0.05, z: 0.001 };
+        let (batch, scale) = batch(config, start);
         let losses = training.step(ops, &batch, scale, micro_batches == 1 || start == 0);
         all.extend([losses.nll, losses.aux, losses.z]);
     }
@@ -54,6 +61,25 @@ fn gradients_are_the_same_to_the_bit() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn gradients_over_spent_activations_are_those_of_memory_of_their_own() {
+    let config = config(16);
+    for recompute in [Recompute::Nothing, Recompute::Experts, Recompute::Blocks] {
+        // With room for several batches nothing is laid over anything; the second batch's gradients are added there.
+        let of =
+            |micro_batches| gradients(&mut Cpu::new(2, Isa::best()), &config, Precision::F32, recompute, micro_batches);
+        let (alone, both) = (of(1), of(2));
+        let mut cpu = Cpu::new(2, Isa::best());
+        let layout = Layout { micro_batches: 2, recompute, ..Layout::of(ROWS, LENGTH) };
+        let training = Training::new(&mut cpu, &config, Precision::F32, layout, 3).unwrap();
+        let (batch, scale) = batch(&config, 7);
+        training.step(&mut cpu, &batch, scale, true);
+        let own: Vec<f64> = training.gradients.iter().flat_map(|(_, t)| transfer::read_floats(&mut cpu, &t)).collect();
+        assert!(own == alone[alone.len() - own.len()..], "{recompute:?}");
+        assert!(own != both[both.len() - own.len()..], "the first batch's gradients count too");
     }
 }
 
