@@ -121,25 +121,35 @@ impl Watch for StopAfter<'_> {
 #[test]
 fn a_run_learns_and_leaves_a_model() {
     let fixture = Fixture::new();
-    let mut config = fixture.config("learns");
-    config.train.duration = Duration::Batches(40);
-    let model = finish(&config);
-    let steps = steps(&config);
-    assert_eq!(steps.len(), 40);
-    assert!(steps[39].loss < 0.6 * steps[0].loss, "{} to {}", steps[0].loss, steps[39].loss);
-    assert!(steps.iter().all(|s| s.load.iter().all(|l| (l.iter().sum::<f32>() - 1.0).abs() < 1e-4)));
-    let opened = Checkpoint::open(&model).unwrap();
-    assert_eq!(opened.config.n_experts, 16);
-    Tokenizer::from_dir(&model).unwrap();
+    // With one batch a step and with several, gradients are kept in different formats and places.
+    for (precision, micro_batch) in [(PrecisionChoice::F32, 0), (PrecisionChoice::Bf16, 0), (PrecisionChoice::Bf16, 2)]
+    {
+        let mut config = fixture.config(&format!("learns-{precision:?}-{micro_batch}"));
+        (config.train.precision, config.train.micro_batch) = (precision, micro_batch);
+        config.train.duration = Duration::Batches(40);
+        let model = finish(&config);
+        let steps = steps(&config);
+        assert_eq!(steps.len(), 40);
+        let (first, last) = (steps[0].loss, steps[39].loss);
+        assert!(last < 0.6 * first, "{precision:?}, {micro_batch}: {first} to {last}");
+        assert!(steps.iter().all(|s| s.load.iter().all(|l| (l.iter().sum::<f32>() - 1.0).abs() < 1e-4)));
+        let opened = Checkpoint::open(&model).unwrap();
+        assert_eq!(opened.config.n_experts, 16);
+        Tokenizer::from_dir(&model).unwrap();
+    }
 }
 
 #[test]
 fn an_interrupted_run_goes_on_to_the_same_bits() {
     let fixture = Fixture::new();
-    for (optimizer, rate) in [(OptimizerChoice::AdamW, 3e-3), (OptimizerChoice::Lion, 3e-4)] {
+    let kinds = [PrecisionChoice::F32, PrecisionChoice::Bf16]
+        .into_iter()
+        .flat_map(|p| [(OptimizerChoice::AdamW, 3e-3, p), (OptimizerChoice::Lion, 3e-4, p)]);
+    for (optimizer, rate, precision) in kinds {
         let named = |name: &str| {
-            let mut config = fixture.config(&format!("{name}-{optimizer:?}"));
+            let mut config = fixture.config(&format!("{name}-{optimizer:?}-{precision:?}"));
             (config.optimizer.name, config.optimizer.learning_rate) = (optimizer, rate);
+            config.train.precision = precision;
             config
         };
         let whole = finish(&named("whole"));
@@ -155,11 +165,11 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
         let bits = |config: &TrainConfig| -> Vec<u64> {
             steps(config).iter().map(|s| s.loss.to_bits() ^ s.grad_norm.to_bits()).collect()
         };
-        assert_eq!(bits(&named("whole")), bits(&config), "{optimizer:?}");
+        assert_eq!(bits(&named("whole")), bits(&config), "{optimizer:?}, {precision:?}");
         let first = steps(&config)[0].loss;
-        assert!(steps(&config).iter().all(|s| s.loss <= 1.01 * first), "{optimizer:?} learns");
+        assert!(steps(&config).iter().all(|s| s.loss <= 1.01 * first), "{optimizer:?} learns in {precision:?}");
         let weights = |model: &Path| std::fs::read(model.join("model.safetensors")).unwrap();
-        assert!(weights(&whole) == weights(&parts), "{optimizer:?}");
+        assert!(weights(&whole) == weights(&parts), "{optimizer:?}, {precision:?}");
     }
 }
 

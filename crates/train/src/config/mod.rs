@@ -83,7 +83,7 @@ pub struct StepConfig {
     pub batch: usize,
     /// Sequences computed at once; 0 takes the whole batch.
     pub micro_batch: usize,
-    /// `bf16` (f32 masters), `f32`, or `auto` for what the device multiplies fastest.
+    /// `bf16` (32-bit masters, bf16 moments), `f32`, or `auto` for what the device multiplies fastest.
     pub precision: PrecisionChoice,
     /// What the backward computes again to save memory: `nothing`, `experts` (gate and up) or `blocks` (all).
     pub recompute: RecomputeChoice,
@@ -119,7 +119,7 @@ pub enum PrecisionChoice {
     /// What the device multiplies fastest.
     #[default]
     Auto,
-    /// bf16 multiplications, f32 masters.
+    /// bf16 multiplications and moments, 32-bit masters.
     Bf16,
     /// f32 throughout.
     F32,
