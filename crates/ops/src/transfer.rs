@@ -5,20 +5,27 @@ use crate::ops::Ops;
 use crate::tensor::Tensor;
 use half::bf16;
 
+/// Elements converted at once: what is converted need not be there as a whole a second time.
+const PIECE: usize = 1 << 16;
+
 /// Writes floats into a float tensor, rounding to its format. Panics if the lengths differ.
 pub fn write_floats(ops: &mut dyn Ops, to: &Tensor, values: &[f64]) {
     assert_eq!(values.len(), to.len());
-    fn as_bytes<T: Element>(values: &[f64], f: impl Fn(f64) -> T) -> Vec<u8> {
-        let converted: Vec<T> = values.iter().map(|&v| f(v)).collect();
-        bytemuck::cast_slice(&converted).to_vec()
+    fn convert<T: Element>(ops: &mut dyn Ops, to: &Tensor, values: &[f64], f: impl Fn(f64) -> T) {
+        let flat = to.reshape(&[to.len()]);
+        let mut converted: Vec<T> = Vec::with_capacity(PIECE.min(values.len()));
+        for (i, piece) in values.chunks(PIECE).enumerate() {
+            converted.clear();
+            converted.extend(piece.iter().map(|&v| f(v)));
+            ops.upload(bytemuck::cast_slice(&converted), &flat.rows(i * PIECE..i * PIECE + piece.len()));
+        }
     }
-    let bytes = match to.dtype {
-        DType::F64 => as_bytes(values, |v| v),
-        DType::F32 => as_bytes(values, |v| v as f32),
-        DType::Bf16 => as_bytes(values, bf16::from_f64),
+    match to.dtype {
+        DType::F64 => convert(ops, to, values, |v| v),
+        DType::F32 => convert(ops, to, values, |v| v as f32),
+        DType::Bf16 => convert(ops, to, values, bf16::from_f64),
         DType::I32 | DType::U16 | DType::U8 => panic!("floats written to a tensor of {:?}", to.dtype),
-    };
-    ops.upload(&bytes, to);
+    }
 }
 
 /// Reads a float tensor.
