@@ -64,7 +64,7 @@ impl Cpu {
                 // SAFETY: tiles are there; scratch holds 32 rows and two panels of DEPTH inputs.
                 unsafe {
                     let tiles = Tiles::configure();
-                    let panels = [0, DEPTH * PANEL].map(|at| scratch.b_bf16().add(at).cast_const());
+                    let panels = [0, DEPTH * PANEL].map(|at| scratch.b().cast::<bf16>().add(at).cast_const());
                     for _ in 0..rounds {
                         let (a, c) = (scratch.a_bf16(), scratch.c());
                         tiles.two_by_two(DEPTH / 32, a, DEPTH, panels, panels, c, 2 * PANEL, true);

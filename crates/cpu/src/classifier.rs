@@ -1,7 +1,7 @@
 //! Logits and cross-entropy in two passes over the vocabulary: the first reduces each block of logits to maxima and sums
-//! while it is in the cache, the second makes gradients of them. Where products cost more than memory, logits are
-//! kept in f32 from the one to the other, of some rows at a time; otherwise the second pass computes them again, a range of the vocabulary
-//! at a time. All rows pass each range at once, so every weight's gradient is written once.
+//! while it is in the cache, the second makes gradients of them. Where products cost more than memory, logits are kept in
+//! f32 from the one to the other, of some rows at a time; otherwise the second pass computes them again, a range of the
+//! vocabulary at a time. All rows pass each range at once, so every weight's gradient is written once.
 
 use crate::Cpu;
 use crate::epilogue::{Addend, Epilogue, Store, Target};

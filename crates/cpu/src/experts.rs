@@ -3,7 +3,7 @@
 use crate::Cpu;
 use crate::epilogue::{Addend, Epilogue, Store, Target};
 use crate::isa::Isa;
-use crate::multiply::{Groups, forward, weight_gradient};
+use crate::multiply::{Groups, PART_BYTES, forward, weight_gradient};
 use crate::narrow;
 use crate::packed::{self, Packed};
 use crate::pool::Pool;
@@ -217,18 +217,14 @@ impl Kernel for CombineRows<'_> {
     }
 }
 
-/// Experts whose weights, of so many matrices each, are transposed at once: what is just written should still be in the
-/// last cache when it is read.
-fn turned_at_once(shape: &MatrixShape, matrices: usize) -> usize {
-    const BUDGET: usize = 8 << 20;
-    let most = (BUDGET / (matrices * turned_bytes(shape, 1))).max(1);
+/// Experts in parts whose weights, of so many matrices each, are transposed at once, and the bytes of a part's transposed
+/// matrix at most.
+fn parts(shape: &MatrixShape, matrices: usize) -> (impl Iterator<Item = Range<usize>> + use<>, usize) {
+    let (experts, each) = (shape.experts, packed::transposed_bytes(&MatrixShape { experts: 1, ..*shape }));
+    let most = (PART_BYTES / (matrices * each)).max(1);
     // As even as their number allows.
-    shape.experts.div_ceil(shape.experts.div_ceil(most))
-}
-
-/// Bytes of the transposed weights of so many experts.
-fn turned_bytes(shape: &MatrixShape, experts: usize) -> usize {
-    packed::transposed_bytes(&MatrixShape { experts, ..*shape })
+    let at_once = experts.div_ceil(experts.div_ceil(most));
+    ((0..experts).step_by(at_once).map(move |start| start..(start + at_once).min(experts)), at_once * each)
 }
 
 pub(crate) fn down_backward(
@@ -255,8 +251,8 @@ pub(crate) fn down_backward(
     for (row, weight) in row_of.iter().zip(weights) {
         weight_of_row[*row as usize] = *weight;
     }
-    let at_once = turned_at_once(&w.shape, 1);
-    let (turned, plain) = cpu.arranged.split(turned_bytes(&w.shape, at_once), narrow::bytes(dy_td));
+    let (parts, bytes) = parts(&w.shape, 1);
+    let (turned, plain) = cpu.arranged.split(bytes, narrow::bytes(dy_td));
     let narrow = narrow::narrow(&mut cpu.pool, isa, &mut access, dy_td, rounded, plain);
     let dy = Rows { index: Some(tokens), ..narrow.rows(&mut access, d) };
     let matrix = Packed::new(&w.shape, access.read::<u8>(&w.data));
@@ -269,8 +265,7 @@ pub(crate) fn down_backward(
         dots: Shared::new(dots),
         f,
     };
-    for start in (0..w.shape.experts).step_by(at_once) {
-        let experts = start..(start + at_once).min(w.shape.experts);
+    for experts in parts {
         let (part, shape) = matrix.of_experts(&w.shape, experts.clone());
         let turned = packed::transpose(&mut cpu.pool, isa, &shape, part, 0, turned);
         forward(&mut cpu.pool, isa, &[(dy, turned)], groups.of_experts(experts), f, CHUNK, &reweigh);
@@ -430,11 +425,9 @@ pub(crate) fn gate_up_backward(
     let groups = Groups::Offsets(access.read::<i32>(&dispatch.offsets_e));
     let store =
         Store { to: Target::write(&mut access, scratch_rd), width: d, expert_step: 0, on: Addend::None, stream: true };
-    let at_once = turned_at_once(&w.shape, 2);
-    let bytes = turned_bytes(&w.shape, at_once);
+    let (parts, bytes) = parts(&w.shape, 2);
     let (first, second) = cpu.arranged.split(bytes, bytes);
-    for start in (0..w.shape.experts).step_by(at_once) {
-        let experts = start..(start + at_once).min(w.shape.experts);
+    for experts in parts {
         let (part, shape) = matrix.of_experts(&w.shape, experts.clone());
         let gate = packed::transpose(&mut cpu.pool, isa, &shape, part, 0, first);
         let up = packed::transpose(&mut cpu.pool, isa, &shape, part, 1, second);

@@ -37,7 +37,7 @@ impl Scratch {
         let block = |n: usize| Buffer::zeroed(4 * n).expect("a thread's scratch fits");
         Scratch {
             a: block(((ROWS + 4) * DEPTH).max((PAIR_ROWS + 2 * PANEL) * PAIR_PASS / 2)),
-            b: block((DEPTH * COLUMNS).max(PAIR_COLUMNS * PAIR_PASS / 2)),
+            b: block(DEPTH * COLUMNS),
             c: block((ROWS * (COLUMNS + 2 * PANEL)).max((PAIR_ROWS + 2 * PANEL) * (PAIR_COLUMNS + 2 * PANEL))),
             left: None,
             attention: None,
@@ -64,11 +64,6 @@ impl Scratch {
 
     /// Panels of the right operand: DEPTH x COLUMNS.
     pub fn b(&self) -> *mut f32 {
-        self.b.start().cast()
-    }
-
-    /// The same as bf16: PAIR_PASS x PAIR_COLUMNS.
-    pub fn b_bf16(&self) -> *mut bf16 {
         self.b.start().cast()
     }
 

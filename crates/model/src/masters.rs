@@ -1,6 +1,7 @@
 //! The parameters themselves, in f32 or wider: alone, followed by a packed matrix, or in halves with it.
 
 use crate::config::Config;
+use crate::error::ModelError;
 use crate::parameters::{Parameter, parameters};
 use crate::store::Store;
 use moeworks_ops::{DType, Halves, Master, Matrix, Ops, Plan, Region, Tensor, transfer};
@@ -39,24 +40,25 @@ impl Masters {
     }
 
     /// Sets a parameter. A matrix that only follows must be packed afterwards.
-    pub fn write(&self, ops: &mut dyn Ops, parameter: Parameter, values: &[f64]) {
+    pub fn write(&self, ops: &mut dyn Ops, parameter: Parameter, values: &[f64]) -> Result<(), ModelError> {
         match self.get(parameter) {
             Master::Alone(tensor) | Master::Followed(tensor, ..) => transfer::write_floats(ops, &tensor, values),
             Master::Halves(halves) => {
-                let staged = self.stage(ops, parameter);
+                let staged = self.stage(ops, parameter)?;
                 transfer::write_floats(ops, &staged, values);
                 ops.split(&staged, &halves);
                 ops.release(staged.region);
             }
         }
+        Ok(())
     }
 
     /// Memory for the numbers of a parameter in halves.
-    fn stage(&self, ops: &mut dyn Ops, parameter: Parameter) -> Tensor {
+    fn stage(&self, ops: &mut dyn Ops, parameter: Parameter) -> Result<Tensor, ModelError> {
         let mut plan = Plan::new(ops.reserve());
         let staged = plan.tensor("staging", DType::F32, &self.shapes[&parameter]);
-        ops.allocate(plan.region(), plan.bytes()).expect("memory for one parameter in f32");
-        staged
+        ops.allocate(plan.region(), plan.bytes())?;
+        Ok(staged)
     }
 
     /// Opens them for reading.
@@ -84,7 +86,7 @@ impl Reader<'_> {
             (Master::Halves(_), Some((held, staged))) if held == parameter => staged,
             (Master::Halves(halves), _) => {
                 self.release(ops);
-                let staged = self.masters.stage(ops, parameter);
+                let staged = self.masters.stage(ops, parameter).expect("memory for one parameter in f32");
                 ops.join(&halves, &staged);
                 self.staged = Some((parameter, staged));
                 staged

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub struct Store {
     region: Region,
-    bytes: usize,
     tensors: HashMap<Parameter, Tensor>,
     order: Vec<Parameter>,
 }
@@ -40,7 +39,7 @@ impl Store {
             tensors.insert(parameter, place(plan, parameter, &shape));
             order.push(parameter);
         }
-        Store { region: plan.region(), bytes: plan.bytes(), tensors, order }
+        Store { region: plan.region(), tensors, order }
     }
 
     /// The tensor of a parameter. Panics if the model has no such parameter.
@@ -51,11 +50,6 @@ impl Store {
     /// All parameters with their tensors, in the order of the forward pass.
     pub fn iter(&self) -> impl Iterator<Item = (Parameter, Tensor)> + '_ {
         self.order.iter().map(|p| (*p, self.tensors[p]))
-    }
-
-    /// Bytes of the store.
-    pub fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Frees its memory.

@@ -188,7 +188,7 @@ impl Training {
         let masters = Masters::new(config, store, weights.followers(config));
         for (parameter, _) in masters.iter() {
             let values = source(parameter)?;
-            masters.write(ops, parameter, &values);
+            masters.write(ops, parameter, &values)?;
         }
         weights.follow(ops, config, &masters);
         let purpose = Purpose::Training(layout.recompute);

@@ -4,6 +4,9 @@ use super::dots;
 use crate::isa::Isa;
 use crate::scratch::{COLUMNS, DEPTH, PAIR_COLUMNS, PAIR_ROWS, ROWS};
 
+/// Bytes of operands that are arranged at a time for blocks to read, about: the last cache should still have them then.
+pub const PART_BYTES: usize = 8 << 20;
+
 /// Largest block of results, and how it goes through the depth.
 #[derive(Clone, Copy)]
 pub struct Cut {

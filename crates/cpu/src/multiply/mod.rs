@@ -13,6 +13,7 @@ mod row_panels;
 mod weight_gradient;
 
 use cut::Cut;
+pub use cut::PART_BYTES;
 pub use forward::forward;
 pub use pairs::Pairs;
 pub use weight_gradient::weight_gradient;

@@ -1,7 +1,7 @@
 //! Rows as packed panels whose depth runs over the rows: right operands of weights' gradients in pairs of bf16. They
 //! are arranged once for all blocks that read them, for a few experts at a time, or a few columns of one.
 
-use super::Groups;
+use super::{Groups, PART_BYTES};
 use crate::Bytes;
 use crate::isa::Isa;
 use crate::packed::TILE_DEPTH;
@@ -13,8 +13,6 @@ use crate::source::Rows;
 use half::bf16;
 use std::ops::Range;
 
-/// Bytes of panels at a time, about: the last cache should still have them when blocks read them.
-const BUDGET: usize = 8 << 20;
 /// Rows of a task that arranges, a multiple of a tile's depth.
 const ROWS: usize = 64;
 
@@ -37,10 +35,10 @@ pub fn parts<'a>(groups: &'a Groups<'_>, columns: usize, unit: usize) -> impl It
         }
         let bytes = |experts: Range<usize>| 2 * height(groups, &experts) * columns.next_multiple_of(2 * PANEL);
         let mut experts = start..start + 1;
-        while experts.end < groups.len() && bytes(experts.start..experts.end + 1) <= BUDGET {
+        while experts.end < groups.len() && bytes(experts.start..experts.end + 1) <= PART_BYTES {
             experts.end += 1;
         }
-        let most = (BUDGET / (2 * height(groups, &experts).max(1)) / unit * unit).max(unit);
+        let most = (PART_BYTES / (2 * height(groups, &experts).max(1)) / unit * unit).max(unit);
         let left = if next.columns.end < columns { next.columns.end } else { 0 };
         next = Part { experts, columns: left..(left + most).min(columns) };
         Some(next.clone())

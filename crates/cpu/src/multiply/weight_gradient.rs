@@ -31,15 +31,14 @@ pub fn weight_gradient<E: Epilogue>(
 ) {
     let all = dy.len() * outputs;
     let paired = rounded && isa.multiplies_bf16();
-    // Left operands in pairs are arranged anew for every block: as few blocks as keep all threads at work.
-    let wanted = (if paired { 1 } else { 4 } * pool.threads()).div_ceil(groups.len());
     let cut = Cut::of(isa, paired);
     let unit = if paired { 2 * PANEL } else { 3 * PANEL };
-    let (most, widest) = (cut.rows.next_multiple_of(unit), cut.columns);
-    let tall = block(all, unit, most, wanted);
-    let wide = block(inputs, 2 * PANEL, widest, wanted.div_ceil(all.div_ceil(tall)));
-    let down = all.div_ceil(tall);
     let blocks = |pool: &mut Pool, part: &Part, paired: Option<(Isa, RowPanels)>| {
+        // Left operands in pairs are arranged anew for every block: as few blocks as keep all threads at work.
+        let wanted = (if paired.is_some() { 1 } else { 4 } * pool.threads()).div_ceil(part.experts.len());
+        let tall = block(all, unit, cut.rows.next_multiple_of(unit), wanted);
+        let down = all.div_ceil(tall);
+        let wide = block(part.columns.len(), 2 * PANEL, cut.columns, wanted.div_ceil(down));
         let across = part.columns.len().div_ceil(wide);
         pool.run(part.experts.len() * down * across, &|task, scratch| {
             let (expert, block) = (part.experts.start + task / (down * across), task % (down * across));
@@ -58,7 +57,7 @@ pub fn weight_gradient<E: Epilogue>(
     if !paired {
         return blocks(pool, &Part { experts: 0..groups.len(), columns: 0..inputs }, None);
     }
-    for part in parts(&groups, inputs, wide) {
+    for part in parts(&groups, inputs, cut.columns) {
         let panels = RowPanels::arrange(pool, isa, x, groups, &part, room);
         blocks(pool, &part, Some((isa, panels)));
     }

@@ -12,7 +12,7 @@ use moeworks_model::parameters::{count, training_flops};
 use moeworks_model::{Config, Training, formats};
 use moeworks_ops::DType;
 use moeworks_text::Tokenizer;
-use moeworks_train::config::OptimizerChoice;
+use moeworks_train::config::{OptimizerChoice, RecomputeChoice};
 use moeworks_train::{Duration, TrainConfig, layout, model_config, precision, stated};
 use serde::Serialize;
 
@@ -26,6 +26,9 @@ struct Answer {
     memory_total: u64,
     memory_available: Option<u64>,
     fits: bool,
+    /// Settings with which it would fit, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fits_with: Option<String>,
     tokens_per_step: u64,
     steps: Option<u64>,
     tokens: Option<u64>,
@@ -47,12 +50,17 @@ pub fn run(flags: &Plan) -> Result<()> {
     let precision = precision(config.train.precision, &*device);
     let micro = if config.train.micro_batch == 0 { config.train.batch } else { config.train.micro_batch };
     let moments = if config.optimizer.name == OptimizerChoice::AdamW { 2 } else { 1 };
-    let layout = layout(&config, length);
-    let parts = Training::memory(&*device, &model, precision, layout, moments);
+    let parts = Training::memory(&*device, &model, precision, layout(&config, length), moments);
     let memory: Vec<(String, u64)> = parts.into_iter().map(|(name, bytes)| (name, bytes as u64)).collect();
     let memory_total = memory.iter().map(|(_, b)| b).sum();
     let available = available_memory();
-    let fits = available.is_none_or(|a| memory_total < a);
+    let fits_in = |bytes: u64| available.is_none_or(|a| bytes < a);
+    let fits = fits_in(memory_total);
+    let takes = |config: &TrainConfig| -> u64 {
+        let parts = Training::memory(&*device, &model, precision, layout(config, length), moments);
+        parts.into_iter().map(|(_, bytes)| bytes as u64).sum()
+    };
+    let fits_with = if fits { None } else { smaller(&config).find(|(_, c)| fits_in(takes(c))).map(|(how, _)| how) };
     let speed = if fits && !flags.no_probe {
         Some(tokens_per_second(&mut *device, &model, precision, micro, length)?)
     } else {
@@ -70,6 +78,7 @@ pub fn run(flags: &Plan) -> Result<()> {
         memory_total,
         memory_available: available,
         fits,
+        fits_with,
         tokens_per_step,
         steps,
         tokens: steps.map(|s| s * tokens_per_step),
@@ -83,9 +92,24 @@ pub fn run(flags: &Plan) -> Result<()> {
     if flags.json {
         show::result(&serde_json::to_string_pretty(&answer)?)?;
     } else {
-        show::result(&text(&answer, &model, &device.describe(), micro))?;
+        show::result(&text(&answer, &model, &device.describe()))?;
     }
     Ok(())
+}
+
+/// Ways to take less memory than a configuration does, with what to say on the command line: the fastest first.
+fn smaller(config: &TrainConfig) -> impl Iterator<Item = (String, TrainConfig)> {
+    let recomputes = [("experts", RecomputeChoice::Experts), ("blocks", RecomputeChoice::Blocks)];
+    let batch = config.train.batch;
+    let micros = (1..batch).rev().filter(move |n| batch.is_multiple_of(*n));
+    recomputes.into_iter().map(|r| (r, 0)).chain(micros.map(move |n| (recomputes[1], n))).map(
+        |((name, recompute), micro)| {
+            let mut config = config.clone();
+            (config.train.recompute, config.train.micro_batch) = (recompute, micro);
+            let how = if micro == 0 { String::new() } else { format!(" train.micro_batch={micro}") };
+            (format!("train.recompute={name}{how}"), config)
+        },
+    )
 }
 
 fn steps(config: &TrainConfig, tokens_per_step: u64, samples: u64, speed: Option<f64>) -> Option<u64> {
@@ -98,7 +122,7 @@ fn steps(config: &TrainConfig, tokens_per_step: u64, samples: u64, speed: Option
     }
 }
 
-fn text(a: &Answer, model: &Config, device: &str, micro: usize) -> String {
+fn text(a: &Answer, model: &Config, device: &str) -> String {
     let mut lines = vec![
         format!("model       {} parameters, {} met by a token", show::count(a.total), show::count(a.active)),
         format!(
@@ -114,10 +138,8 @@ fn text(a: &Answer, model: &Config, device: &str, micro: usize) -> String {
     let available = a.memory_available.map_or(String::new(), |b| format!(" of {} free", show::bytes(b)));
     lines.push(format!("{:<11} {:>10}  in all{available}", "", show::bytes(a.memory_total)));
     if !a.fits {
-        lines.push(format!(
-            "            does not fit: train.micro_batch={} or a smaller model.preset",
-            (micro / 2).max(1)
-        ));
+        let how = a.fits_with.as_deref().unwrap_or("a smaller model.preset");
+        lines.push(format!("            does not fit; {how} would"));
     }
     let steps = a.steps.map_or("as many as the time allows".into(), |s| s.to_string());
     lines.push(format!("steps       {steps}, {} tokens each", a.tokens_per_step));
