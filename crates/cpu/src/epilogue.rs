@@ -1,13 +1,14 @@
 //! What happens to a block of results while it is still in the cache.
 
 use crate::shared::Shared;
-use crate::simd::{Simd, stream_end};
+use crate::simd::Simd;
 use crate::source::Data;
 use half::bf16;
 use moeworks_ops::{Access, DType, Memory, Tensor};
 use std::ops::Range;
 
-/// Receives finished blocks: results of `rows` and `columns` of one expert, in f32, `step` elements from row to row.
+/// Receives finished blocks: results of `rows` and `columns` of one expert, in f32, `step` elements from row to row. Stores
+/// past the caches are put in order by the product's tasks, behind their last block.
 pub trait Epilogue: Sync {
     /// Whether blocks overwrite what was there, so that even one of zeros counts.
     fn overwrites(&self) -> bool {
@@ -182,7 +183,6 @@ impl Epilogue for Store<'_> {
                         if stream { S::stream(to.add(c), v) } else { S::store(to.add(c), v) }
                     }
                 }
-                stream_end();
             }
             return;
         }
@@ -206,7 +206,6 @@ impl Epilogue for Store<'_> {
                         }
                     }
                 }
-                stream_end();
             }
             return;
         }

@@ -9,7 +9,7 @@ use crate::packed::{self, Packed};
 use crate::pool::Pool;
 use crate::scratch::PANEL;
 use crate::shared::Shared;
-use crate::simd::{self, Kernel, Simd, stream_end};
+use crate::simd::{self, Kernel, Simd};
 use crate::source::{Data, Rows};
 use moeworks_ops::{DType, Dispatch, Matrix, MatrixShape, Tensor};
 use std::ops::Range;
@@ -58,7 +58,6 @@ impl Epilogue for Activate {
                     }
                 }
             }
-            stream_end();
             return;
         }
         if let (Some((Target::F32(gate), Target::F32(up))), Target::F32(hidden)) = (self.kept, self.hidden)
@@ -79,7 +78,6 @@ impl Epilogue for Activate {
                     }
                 }
             }
-            stream_end();
             return;
         }
         for (i, row) in rows.enumerate() {
@@ -342,7 +340,6 @@ impl Epilogue for Reweigh<'_> {
                     }
                 }
             }
-            stream_end();
             return;
         }
         let stream = matches!(h, Target::F32(h) if aligned(h.address(0) as usize));
@@ -366,9 +363,6 @@ impl Epilogue for Reweigh<'_> {
                     *dots.at(chunk_of(row, chunk)) = S::sum(dot);
                 }
             }
-        }
-        if stream {
-            stream_end();
         }
     }
 }

@@ -43,6 +43,7 @@ unsafe fn registers<S: Simd, const M: usize, const N: usize>(
     c: *mut f32,
     c_step: usize,
     fresh: bool,
+    coming: *const f32,
 ) {
     // SAFETY: the caller's operands hold M rows, N vectors of columns and `depth` inputs.
     unsafe {
@@ -54,6 +55,7 @@ unsafe fn registers<S: Simd, const M: usize, const N: usize>(
                 a_step: 4 * a.k_step,
                 b: [b.start.cast(), b.start.add(1 / per_panel * b.panel_step + 1 % per_panel * S::LANES).cast()],
                 b_step: 4 * b.k_step,
+                coming: coming.cast(),
             };
             return S::add_products::<false, M>(depth, operands, c, c_step, fresh);
         }
@@ -100,12 +102,17 @@ unsafe fn strip<S: Simd, const N: usize>(
 ) {
     // SAFETY: as `registers`, for all rows.
     unsafe {
-        let mut at = 0;
+        let (mut at, mut passed) = (0, 0);
+        let wide = N * S::LANES / PANEL;
         macro_rules! blocks {
             ($m:literal) => {
-                while rows - at >= $m {
-                    registers::<S, $m, N>(depth, a.down(at), b, c.add(at * c_step), c_step, fresh);
-                    at += $m;
+                // Sixteen rows are two blocks of eight: smaller ones do not fill the pipelines.
+                while rows - at >= $m && ($m != 12 || rows - at != 16) {
+                    // The next panels come while the first blocks of rows pass these.
+                    let next = b.start.wrapping_add((wide + passed) * b.panel_step);
+                    let coming = if passed < wide { next } else { b.start };
+                    registers::<S, $m, N>(depth, a.down(at), b, c.add(at * c_step), c_step, fresh, coming);
+                    (at, passed) = (at + $m, passed + 1);
                 }
             };
         }

@@ -7,6 +7,12 @@ use half::bf16;
 /// Rows of a block of registers: with two panels, 24 sums of 32 registers.
 pub const ROWS: usize = 12;
 
+/// Rows of the next block of registers of so many: sixteen make two of eight, for smaller ones do not fill the pipelines.
+#[inline(always)]
+pub fn next_rows(rows: usize) -> usize {
+    if rows == 16 { 8 } else { rows.min(ROWS) }
+}
+
 /// Rows of pairs on the left: pair k of row i is at `start + i * row_step + k * pair_step`.
 #[derive(Clone, Copy)]
 pub struct LeftPairs {
@@ -39,13 +45,15 @@ pub unsafe fn block<S: Simd>(
         for p in (0..panels).step_by(2) {
             // A last panel without a partner is multiplied twice: `c` has room for both results.
             let right = [panel(p), panel((p + 1).min(panels - 1))];
-            let mut row = 0;
+            let (mut row, mut passed) = (0, 0);
             macro_rules! blocks {
                 ($m:literal) => {
-                    while rows - row >= $m {
+                    while rows - row >= $m && ($m != ROWS || next_rows(rows - row) == ROWS) {
                         let left = LeftPairs { start: a.start.add(row * a.row_step), ..a };
-                        registers::<S, $m>(pairs, left, right, c.add(row * step + p * PANEL), step, fresh);
-                        row += $m;
+                        // The next two panels come while the first blocks of rows pass these.
+                        let coming = if passed < 2 { panel(p + 2 + passed) } else { right[0] };
+                        registers::<S, $m>(pairs, left, right, coming, c.add(row * step + p * PANEL), step, fresh);
+                        (row, passed) = (row + $m, passed + 1);
                     }
                 };
             }
@@ -67,6 +75,7 @@ unsafe fn registers<S: Simd, const M: usize>(
     pairs: usize,
     a: LeftPairs,
     b: [*const bf16; 2],
+    coming: *const bf16,
     c: *mut f32,
     step: usize,
     fresh: bool,
@@ -81,6 +90,7 @@ unsafe fn registers<S: Simd, const M: usize>(
                 a_step: 2 * a.pair_step,
                 b: [vector(first), vector(first + S::LANES)],
                 b_step: 4 * PANEL,
+                coming: coming.cast(),
             };
             S::add_products::<true, M>(pairs, operands, c.add(first), step, fresh);
         }

@@ -7,7 +7,7 @@ use crate::kernel::{Left, Right, multiply, multiply_pairs, widen_panel};
 use crate::packed::{Packed, TILE_DEPTH};
 use crate::pool::Pool;
 use crate::scratch::{DEPTH, PANEL, Scratch};
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Simd, stream_end};
 use crate::source::Rows;
 use half::bf16;
 use moeworks_ops::DType;
@@ -192,6 +192,7 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
             }
             epilogue.take::<S>(expert, rows, columns, c.add(skip), step);
         }
+        stream_end();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::kernel::{Left, Right, multiply};
 use crate::packed::TILE_DEPTH;
 use crate::pool::Pool;
 use crate::scratch::{DEPTH, PAIR_PASS, PANEL, Scratch};
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Simd, stream_end};
 use crate::source::Rows;
 use std::ops::Range;
 
@@ -104,6 +104,13 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
             if self.over.is_empty() {
                 std::ptr::write_bytes(c, 0, self.place.rows.len() * step);
             }
+            if let Some((isa, x)) = self.paired
+                && (1..=pass).contains(&self.over.len())
+                && let Pairs::Dots = Pairs::ready(isa)
+            {
+                self.in_one_pass::<S>(x);
+                return stream_end();
+            }
             for start in self.over.clone().step_by(pass) {
                 let part = start..(start + pass).min(self.over.end);
                 let fresh = start == self.over.start;
@@ -115,10 +122,11 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
             let Place { expert, rows, columns } = self.place;
             self.epilogue.take::<S>(expert, rows, columns, c, step);
         }
+        stream_end();
     }
 }
 
-impl<E> WeightGradient<'_, E> {
+impl<E: Epilogue> WeightGradient<'_, E> {
     /// Rows `over` of the depth, in f32.
     ///
     /// # Safety
@@ -186,12 +194,7 @@ impl<E> WeightGradient<'_, E> {
             let pairs = Pairs::ready(isa);
             // Left operands in ascending order: what a part writes beyond its columns, the next one overwrites.
             if let Pairs::Dots = pairs {
-                // Pairs a power of two apart would share too few cache sets.
-                let height = rows.next_multiple_of(PANEL) + PANEL;
-                for (dy, columns, at) in self.parts() {
-                    dy.copy_pair_rows::<S>(over.clone(), columns, a.add(2 * at), height);
-                }
-                let a = LeftPairs { start: a, row_step: 2, pair_step: 2 * height };
+                let a = self.left_pairs::<S>(over.clone());
                 dots::block::<S>(rows, panels, over.len().div_ceil(2), a, panel, c, step, fresh);
                 return;
             }
@@ -199,6 +202,55 @@ impl<E> WeightGradient<'_, E> {
                 dy.copy_transposed::<S>(over.clone(), columns, a.add(at * depth), depth);
             }
             pairs.block::<S>(rows, panels, depth, a, depth, panel, c, step, fresh);
+        }
+    }
+
+    /// Rows `over` of the left operand, pair by pair, in scratch.
+    ///
+    /// # Safety
+    /// As the kernel's.
+    #[inline(always)]
+    unsafe fn left_pairs<S: Simd>(&self, over: Range<usize>) -> LeftPairs {
+        let a = self.scratch.a_bf16();
+        // Pairs a power of two apart would share too few cache sets.
+        let height = self.place.rows.len().next_multiple_of(PANEL) + PANEL;
+        for (dy, columns, at) in self.parts() {
+            // SAFETY: the caller's.
+            unsafe { dy.copy_pair_rows::<S>(over.clone(), columns, a.add(2 * at), height) };
+        }
+        LeftPairs { start: a, row_step: 2, pair_step: 2 * height }
+    }
+
+    /// All of a shallow product, by dots: a few rows pass through all columns, and what comes of a block of registers goes
+    /// on at once, so that it trickles to memory while others are multiplied. (Deep ones write so seldom that whole
+    /// blocks are faster.)
+    ///
+    /// # Safety
+    /// As the kernel's.
+    #[inline(always)]
+    unsafe fn in_one_pass<S: Simd>(&self, x: RowPanels) {
+        let Place { expert, rows, columns } = &self.place;
+        let (stride, pairs) = (x.panel_stride(*expert), self.over.len().div_ceil(2));
+        let panels = columns.len().div_ceil(PANEL);
+        let (c, step) = (self.scratch.c(), 2 * PANEL);
+        // SAFETY: the caller's.
+        unsafe {
+            let (b, all) = (x.panel(*expert, columns.start, 0), self.left_pairs::<S>(self.over.clone()));
+            let mut top = 0;
+            while top < rows.len() {
+                let few = dots::next_rows(rows.len() - top);
+                let left = LeftPairs { start: all.start.add(top * all.row_step), ..all };
+                for p in (0..panels).step_by(2) {
+                    // All panels have come with the first rows.
+                    let panel = |i: usize| b.wrapping_add((p + if top == 0 { i } else { i % 2 }) * stride);
+                    dots::block::<S>(few, (panels - p).min(2), pairs, left, panel, c, step, true);
+                    let first = columns.start + p * PANEL;
+                    let columns = first..(first + 2 * PANEL).min(columns.end);
+                    let rows = rows.start + top..rows.start + top + few;
+                    self.epilogue.take::<S>(*expert, rows, columns, c, step);
+                }
+                top += few;
+            }
         }
     }
 }

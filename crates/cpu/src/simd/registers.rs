@@ -17,7 +17,12 @@ pub struct Operands {
     pub b: [*const u8; 2],
     /// Bytes from step to step, on the right.
     pub b_step: usize,
+    /// What later blocks read, fetched into the second-level cache meanwhile: a cache line a step. It need not be there.
+    pub coming: *const u8,
 }
+
+/// Bytes of a cache line.
+pub const LINE: usize = 64;
 
 /// Steps, operands, results and the elements from row to row of them, and whether they are overwritten.
 pub type Block = unsafe fn(usize, Operands, *mut f32, usize, bool);
@@ -55,10 +60,12 @@ macro_rules! block {
                     "2:",
                     concat!("vmovups ", $right, ", [{b0}]"),
                     concat!("vmovups ", $second, ", [{b1}]"),
+                    "prefetcht1 [{coming}]",
                     $(row!($op, $at, $right $second, $left, $one, $two),)*
                     $(concat!("add {", stringify!($base), "}, {step}"),)*
                     "add {b0}, {bs}",
                     "add {b1}, {bs}",
+                    "add {coming}, {line}",
                     "dec {n}",
                     "jnz 2b",
                     $($base = inout(reg) o.a.wrapping_add($third * o.row) => _,)*
@@ -67,6 +74,8 @@ macro_rules! block {
                     b0 = inout(reg) o.b[0] => _,
                     b1 = inout(reg) o.b[1] => _,
                     bs = in(reg) o.b_step,
+                    coming = inout(reg) o.coming => _,
+                    line = const LINE,
                     n = inout(reg) steps => _,
                     $(inout($one) sums[$i][0], inout($two) sums[$i][1],)*
                     out($right) _, out($second) _, $(out($temporary) _,)*
