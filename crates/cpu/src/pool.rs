@@ -6,6 +6,7 @@
 
 use crate::scratch::Scratch;
 use std::any::Any;
+use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,14 @@ unsafe impl Send for Job {}
 const OPEN: u64 = 1 << 31;
 const INSIDE: u64 = OPEN - 1;
 
+/// A thread's scratch: its thread uses it during a run, the pool's owner between runs.
+struct Slot(UnsafeCell<Scratch>);
+
+// SAFETY: as above, never two at a time.
+unsafe impl Sync for Slot {}
+// SAFETY: nothing in it belongs to a thread.
+unsafe impl Send for Slot {}
+
 struct Shared {
     gate: AtomicU64,
     next: AtomicUsize,
@@ -37,13 +46,24 @@ struct Shared {
     stop: AtomicBool,
     sleeping: Vec<AtomicBool>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+    /// The caller's first.
+    scratch: Vec<Slot>,
+}
+
+impl Shared {
+    /// # Safety
+    /// The calling thread is the only one that uses it.
+    #[expect(clippy::mut_from_ref, reason = "the caller promises to be the only one")]
+    unsafe fn scratch(&self, thread: usize) -> &mut Scratch {
+        // SAFETY: the caller's.
+        unsafe { &mut *self.scratch[thread].0.get() }
+    }
 }
 
 /// A fixed set of threads, the caller's among them.
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<(Thread, Option<JoinHandle<()>>)>,
-    own: Scratch,
 }
 
 impl Pool {
@@ -58,6 +78,7 @@ impl Pool {
             stop: AtomicBool::new(false),
             sleeping: (0..extra).map(|_| AtomicBool::new(false)).collect(),
             panic: Mutex::new(None),
+            scratch: (0..=extra).map(|_| Slot(UnsafeCell::new(Scratch::new()))).collect(),
         });
         let spawn = |i: usize| {
             let shared = shared.clone();
@@ -66,7 +87,7 @@ impl Pool {
             (handle.thread().clone(), Some(handle))
         };
         let workers = (0..extra).map(spawn).collect();
-        Pool { shared, workers, own: Scratch::new() }
+        Pool { shared, workers }
     }
 
     /// Threads, the caller's included.
@@ -74,13 +95,23 @@ impl Pool {
         self.workers.len() + 1
     }
 
+    /// Prepares every thread's scratch for the next run, whichever of them will have tasks.
+    pub fn prepare(&mut self, mut scratch: impl FnMut(&mut Scratch)) {
+        for thread in 0..self.threads() {
+            // SAFETY: no run is going on, for those borrow the pool; outside runs workers leave their scratch alone.
+            scratch(unsafe { self.shared.scratch(thread) });
+        }
+    }
+
     /// Runs tasks `0..tasks`, each once, in any order and on any thread. Panics if one does.
     pub fn run(&mut self, tasks: usize, task: &Task) {
+        let shared = &*self.shared;
+        // SAFETY: the first is the caller's, who has the pool for itself.
+        let own = unsafe { shared.scratch(0) };
         if tasks <= 1 || self.workers.is_empty() {
-            (0..tasks).for_each(|i| task(i, &mut self.own));
+            (0..tasks).for_each(|i| task(i, own));
             return;
         }
-        let shared = &*self.shared;
         // SAFETY: only the lifetime changes. The gate is closed and empty before this function returns, also when a
         // task panics, so no worker calls the function after that.
         let erased = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task) };
@@ -94,7 +125,7 @@ impl Pool {
                 thread.unpark();
             }
         }
-        let own = catch_unwind(AssertUnwindSafe(|| drain(shared, task, &mut self.own)));
+        let own = catch_unwind(AssertUnwindSafe(|| drain(shared, task, own)));
         shared.gate.fetch_and(!OPEN, Ordering::SeqCst);
         let mut spins = 0u32;
         while shared.gate.load(Ordering::Acquire) & INSIDE != 0 {
@@ -124,7 +155,6 @@ fn drain(shared: &Shared, task: &Task, scratch: &mut Scratch) {
 
 /// A worker's life: enter open gates, spin, sleep.
 fn work(shared: &Shared, me: usize) {
-    let mut scratch = Scratch::new();
     let mut done = 0;
     let mut idle = Instant::now();
     while !shared.stop.load(Ordering::Relaxed) {
@@ -151,7 +181,9 @@ fn work(shared: &Shared, me: usize) {
         let job = shared.job.lock().expect("no panic under this lock").expect("an open gate has a job");
         // SAFETY: we are inside the gate, so the run that owns the function has not returned.
         let task = unsafe { &*job.0 };
-        if let Err(cause) = catch_unwind(AssertUnwindSafe(|| drain(shared, task, &mut scratch))) {
+        // SAFETY: inside the gate this worker alone uses its own.
+        let scratch = unsafe { shared.scratch(me + 1) };
+        if let Err(cause) = catch_unwind(AssertUnwindSafe(|| drain(shared, task, scratch))) {
             *shared.panic.lock().expect("no panic under this lock") = Some(cause);
         }
         shared.gate.fetch_sub(1, Ordering::Release);

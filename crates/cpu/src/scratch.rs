@@ -44,12 +44,17 @@ impl Scratch {
         }
     }
 
-    /// Room for left operands: grows to the largest need.
-    pub fn left(&mut self, bytes: usize) -> *mut u8 {
+    /// Makes room for so many bytes of left operands: grows to the largest need.
+    pub fn grow_left(&mut self, bytes: usize) {
         if self.left.as_ref().is_none_or(|held| held.len() < bytes) {
+            self.left = None;
             self.left = Some(Buffer::zeroed(bytes).expect("a thread's left operands fit"));
         }
-        self.left.as_ref().expect("just made").start().cast()
+    }
+
+    /// Left operands of a forward's block, as much as was made room for.
+    pub fn left(&self) -> *mut u8 {
+        self.left.as_ref().expect("room was made").start().cast()
     }
 
     /// Block of the left operand: ROWS x DEPTH, and a little for rows that are kept apart.
@@ -73,12 +78,16 @@ impl Scratch {
         self.c.start().cast()
     }
 
-    /// Blocks of attention for heads of `width`, all free. Allocated when a width is first met.
-    pub fn attention(&mut self, width: usize) -> &mut Blocks {
+    /// Makes room for blocks of attention for heads of `width`.
+    pub fn grow_attention(&mut self, width: usize) {
         if self.attention.as_ref().is_none_or(|(held, _)| *held < width) {
             self.attention = Some((width, Blocks::new(width)));
         }
-        let (_, blocks) = self.attention.as_mut().expect("just made");
+    }
+
+    /// Blocks of attention, all free.
+    pub fn attention(&mut self) -> &mut Blocks {
+        let (_, blocks) = self.attention.as_mut().expect("room was made");
         blocks.clear();
         blocks
     }

@@ -15,17 +15,18 @@ use std::ops::Range;
 pub(super) fn run(pool: &mut Pool, isa: Isa, pass: &Pass) {
     let (rows, heads) = (pass.first.len(), pass.layout.heads);
     let blocks = rows.div_ceil(QUERIES);
+    pool.prepare(|scratch| scratch.grow_attention(heads.width));
     pool.run(blocks * heads.query, &|task, scratch| {
         let (block, head) = (blocks - 1 - task / heads.query, task % heads.query);
         let queries = block * QUERIES..((block + 1) * QUERIES).min(rows);
-        let blocks = scratch.attention(heads.width);
+        let blocks = scratch.attention();
         // SAFETY: every task has its own queries and head.
         unsafe { simd::run(isa.vector(), OfQueries { pass, head, queries, blocks }) }
     });
     pool.run(rows.div_ceil(KEYS) * heads.kv, &|task, scratch| {
         let (block, group) = (task / heads.kv, task % heads.kv);
         let keys = block * KEYS..((block + 1) * KEYS).min(rows);
-        let blocks = scratch.attention(heads.width);
+        let blocks = scratch.attention();
         // SAFETY: every task has its own keys and head.
         unsafe { simd::run(isa.vector(), OfKeys { pass, group, keys, blocks }) }
     });

@@ -108,12 +108,13 @@ pub(crate) unsafe fn scores<S: Simd>(
 pub(super) fn run(pool: &mut Pool, isa: Isa, heads: Heads, qkv: Rows, first: &[i32], out: Target, lse: Shared<f32>) {
     let rows = first.len();
     let blocks = rows.div_ceil(QUERIES);
+    pool.prepare(|scratch| scratch.grow_attention(heads.width));
     pool.run(blocks * heads.query, &|task, scratch| {
         // The longest blocks come first, so that the last task is a short one.
         let (block, head) = (blocks - 1 - task / heads.query, task % heads.query);
         let queries = block * QUERIES..((block + 1) * QUERIES).min(rows);
         let layout = Layout::new(heads);
-        let kernel = Forward { layout, head, qkv, first, queries, out, lse, blocks: scratch.attention(heads.width) };
+        let kernel = Forward { layout, head, qkv, first, queries, out, lse, blocks: scratch.attention() };
         // SAFETY: every task has its own queries and head.
         unsafe { simd::run(isa.vector(), kernel) }
     });

@@ -92,11 +92,12 @@ pub fn forward<E: Epilogue>(
     let wanted = (4 * pool.threads()).div_ceil(rows.div_ceil(most).max(1));
     let width = block(columns, unit, (cut.columns / unit * unit).max(unit), wanted);
     let blocks = Blocks { groups, most, unit: cut.row_unit, columns: width, extent: columns };
+    pool.prepare(|scratch| scratch.grow_left(room));
     pool.run(blocks.count(), &|task, scratch| {
         let place = blocks.place(task);
         // SAFETY: `Forward` reads the rows and panels of its place, which are inside their operands, and blocks of
         // different tasks have no result in common.
-        unsafe { simd::run(isa.vector(), Forward { terms, place, room, multiplier, epilogue, scratch }) }
+        unsafe { simd::run(isa.vector(), Forward { terms, place, multiplier, epilogue, scratch }) }
     });
 }
 
@@ -149,8 +150,6 @@ impl Multiplier {
 struct Forward<'a, E> {
     terms: &'a [Term<'a>],
     place: Place,
-    /// Bytes of all rows' copies at most.
-    room: usize,
     multiplier: Multiplier,
     epilogue: &'a E,
     scratch: &'a mut Scratch,
@@ -169,14 +168,14 @@ impl<E: Epilogue> Kernel for Forward<'_, E> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Forward { terms, place, room, multiplier, epilogue, scratch } = self;
+        let Forward { terms, place, multiplier, epilogue, scratch } = self;
         let Place { expert, rows, columns } = place;
         // A block may start inside a panel: its first columns are then computed for nothing.
         let skip = columns.start % PANEL;
         let panels = (skip + columns.len()).div_ceil(PANEL);
         // Rows a power of two apart would share too few cache sets.
         let step = (panels + 1) * PANEL;
-        let mut at = scratch.left(room);
+        let mut at = scratch.left();
         let (first, c) = (columns.start / PANEL, scratch.c());
         // SAFETY: there is room for all rows of all terms, and scratch holds a block of results and a panel more; the
         // caller keeps the place inside the operands.
