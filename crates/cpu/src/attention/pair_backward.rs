@@ -24,46 +24,48 @@ const STEP: usize = OTHERS + PANEL;
 /// Rows of one task that sums `dout out`.
 const SUMS: usize = 64;
 
-/// Places of the arranged heads.
+/// Places of the arranged heads of one group: its key and value, and the queries that see them, counted from the
+/// group's first.
 #[derive(Clone, Copy)]
 struct Places {
-    kv: usize,
-    query: usize,
+    first: usize,
+    each: usize,
 }
 
 impl Places {
-    fn key_transposed(self, group: usize) -> usize {
-        group
-    }
-    fn value_transposed(self, group: usize) -> usize {
-        self.kv + group
-    }
-    fn key_pairs(self, group: usize) -> usize {
-        2 * self.kv + group
-    }
+    const KEY_TRANSPOSED: usize = 0;
+    const VALUE_TRANSPOSED: usize = 1;
+    const KEY_PAIRS: usize = 2;
+
     fn query_transposed(self, head: usize) -> usize {
-        3 * self.kv + head
+        3 + head - self.first
     }
     fn query_pairs(self, head: usize) -> usize {
-        3 * self.kv + self.query + head
+        3 + self.each + head - self.first
     }
     fn dout_transposed(self, head: usize) -> usize {
-        3 * self.kv + 2 * self.query + head
+        3 + 2 * self.each + head - self.first
     }
     fn dout_pairs(self, head: usize) -> usize {
-        3 * self.kv + 3 * self.query + head
+        3 + 3 * self.each + head - self.first
     }
 }
 
-/// What all tasks read: per head, the denominators' logarithms and `sum(dout out)` of every padded row.
+/// Per head, the denominators' logarithms and `sum(dout out)` of every padded row.
+#[derive(Clone, Copy)]
+struct Denominators {
+    lse: Shared<f32>,
+    delta: Shared<f32>,
+}
+
+/// What all tasks of a group read.
 struct Context<'a> {
     isa: Isa,
     pass: &'a Pass<'a>,
     shape: Shape,
     places: Places,
     operands: Operands,
-    lse: Shared<f32>,
-    delta: Shared<f32>,
+    denominators: Denominators,
 }
 
 /// The op in pairs.
@@ -74,41 +76,47 @@ pub(super) fn run(pool: &mut Pool, isa: Isa, pass: &Pass, arranged: &mut Bytes, 
     let shape = Shape::new(rows, heads.width);
     let of = |kind: Kind, columns: Range<usize>| Order { kind, rows: pass.qkv, column: columns.start };
     let dout = |kind: Kind, head: usize| Order { kind, rows: pass.dout, column: head * heads.width };
-    let mut orders = Vec::new();
-    orders.extend((0..heads.kv).map(|g| of(Kind::Transposed, layout.key(g))));
-    orders.extend((0..heads.kv).map(|g| of(Kind::Transposed, layout.value(g))));
-    orders.extend((0..heads.kv).map(|g| of(Kind::Pairs, layout.key(g))));
-    orders.extend((0..heads.query).map(|h| of(Kind::Transposed, layout.query(h))));
-    orders.extend((0..heads.query).map(|h| of(Kind::Pairs, layout.query(h))));
-    orders.extend((0..heads.query).map(|h| dout(Kind::Transposed, h)));
-    orders.extend((0..heads.query).map(|h| dout(Kind::Pairs, h)));
-    let into = arranged.of(2 * orders.len() * shape.elements());
-    let operands = arrange(pool, isa, shape, &orders, into);
     let (lse, delta) = sums.of(2 * heads.query * shape.padded_rows).split_at_mut(heads.query * shape.padded_rows);
-    let places = Places { kv: heads.kv, query: heads.query };
-    let context = Context { isa, pass, shape, places, operands, lse: Shared::new(lse), delta: Shared::new(delta) };
+    let denominators = Denominators { lse: Shared::new(lse), delta: Shared::new(delta) };
     pool.run(shape.padded_rows.div_ceil(SUMS), &|task, _| {
         let rows = task * SUMS..((task + 1) * SUMS).min(shape.padded_rows);
         // SAFETY: rows of different tasks differ.
-        unsafe { simd::run(isa.vector(), Sums { context: &context, rows }) }
+        unsafe { simd::run(isa.vector(), Sums { pass, shape, denominators, rows }) }
     });
-    let blocks = rows.div_ceil(ROWS);
-    pool.run(blocks * heads.query, &|task, scratch| {
-        let (block, head) = (blocks - 1 - task / heads.query, task % heads.query);
-        let queries = block * ROWS..((block + 1) * ROWS).min(rows);
-        // SAFETY: every task has its own queries and head.
-        unsafe { simd::run(isa.vector(), OfQueries { context: &context, head, queries, scratch }) }
-    });
-    pool.run(blocks * heads.kv, &|task, scratch| {
-        let (block, group) = (task / heads.kv, task % heads.kv);
-        let keys = block * ROWS..((block + 1) * ROWS).min(rows);
-        // SAFETY: every task has its own keys and head.
-        unsafe { simd::run(isa.vector(), OfKeys { context: &context, group, keys, scratch }) }
-    });
+    let (blocks, each) = (rows.div_ceil(ROWS), heads.query / heads.kv);
+    // Group by group: what is arranged then stays in the last cache, and takes little memory.
+    for group in 0..heads.kv {
+        let own = group * each..(group + 1) * each;
+        let mut orders = vec![
+            of(Kind::Transposed, layout.key(group)),
+            of(Kind::Transposed, layout.value(group)),
+            of(Kind::Pairs, layout.key(group)),
+        ];
+        orders.extend(own.clone().map(|h| of(Kind::Transposed, layout.query(h))));
+        orders.extend(own.clone().map(|h| of(Kind::Pairs, layout.query(h))));
+        orders.extend(own.clone().map(|h| dout(Kind::Transposed, h)));
+        orders.extend(own.clone().map(|h| dout(Kind::Pairs, h)));
+        let operands = arrange(pool, isa, shape, &orders, arranged.of(2 * orders.len() * shape.elements()));
+        let places = Places { first: own.start, each };
+        let context = Context { isa, pass, shape, places, operands, denominators };
+        pool.run(blocks * each, &|task, scratch| {
+            let (block, head) = (blocks - 1 - task / each, own.start + task % each);
+            let queries = block * ROWS..((block + 1) * ROWS).min(rows);
+            // SAFETY: every task has its own queries and head.
+            unsafe { simd::run(isa.vector(), OfQueries { context: &context, head, queries, scratch }) }
+        });
+        pool.run(blocks, &|block, scratch| {
+            let keys = block * ROWS..((block + 1) * ROWS).min(rows);
+            // SAFETY: every task has its own keys.
+            unsafe { simd::run(isa.vector(), OfKeys { context: &context, group, keys, scratch }) }
+        });
+    }
 }
 
 struct Sums<'a> {
-    context: &'a Context<'a>,
+    pass: &'a Pass<'a>,
+    shape: Shape,
+    denominators: Denominators,
     rows: Range<usize>,
 }
 
@@ -116,11 +124,11 @@ impl Kernel for Sums<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Context { pass, shape, lse, delta, .. } = self.context;
+        let Sums { pass, shape, denominators: Denominators { lse, delta }, rows } = self;
         let heads = pass.layout.heads;
         // SAFETY: rows that are there are inside; every padded row has its place in both results.
         unsafe {
-            for t in self.rows {
+            for t in rows {
                 for head in 0..heads.query {
                     let at = head * shape.padded_rows + t;
                     if t >= pass.first.len() {
@@ -186,9 +194,8 @@ impl Kernel for OfQueries<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let OfQueries { context, head, queries, scratch } = self;
-        let Context { isa, pass, shape, places, operands, .. } = context;
+        let Context { isa, pass, shape, operands, denominators, .. } = context;
         let (layout, n, depth) = (pass.layout, queries.len(), shape.depth);
-        let group = layout.group(head);
         // SAFETY: scratch is large enough; keys are whole tiles of the padded rows.
         unsafe {
             let pairs = Pairs::ready(*isa);
@@ -199,15 +206,14 @@ impl Kernel for OfQueries<'_> {
             for start in (pass.first[queries.start] as usize / 32 * 32..queries.end).step_by(OTHERS) {
                 let keys = start..(start + OTHERS).min(queries.end);
                 let padded = keys.len().next_multiple_of(32);
-                let key = |p: usize| operands.transposed(places.key_transposed(group), start + p * PANEL).cast_const();
-                let value =
-                    |p: usize| operands.transposed(places.value_transposed(group), start + p * PANEL).cast_const();
+                let key = |p: usize| operands.transposed(Places::KEY_TRANSPOSED, start + p * PANEL).cast_const();
+                let value = |p: usize| operands.transposed(Places::VALUE_TRANSPOSED, start + p * PANEL).cast_const();
                 pairs.block::<S>(n, padded / PANEL, depth, b.left[0], depth, key, b.s, STEP, true);
                 pairs.block::<S>(n, padded / PANEL, depth, b.left[1], depth, value, b.ds, STEP, true);
                 for (i, t) in queries.clone().enumerate() {
                     let at = head * shape.padded_rows + t;
-                    let (scale, lse) = (S::splat(pass.scale()), S::splat(-*context.lse.at(at)));
-                    let delta = S::splat(*context.delta.at(at));
+                    let (scale, lse) = (S::splat(pass.scale()), S::splat(-*denominators.lse.at(at)));
+                    let delta = S::splat(*denominators.delta.at(at));
                     let out = b.dweights.add(i * OTHERS);
                     for j in (0..padded).step_by(S::LANES) {
                         let at = i * STEP + j;
@@ -217,7 +223,7 @@ impl Kernel for OfQueries<'_> {
                     }
                     clear_gaps(out, &visible(pass.first[t] as usize, t, &keys), padded);
                 }
-                let key = |p: usize| operands.pairs(places.key_pairs(group), p, start).cast_const();
+                let key = |p: usize| operands.pairs(Places::KEY_PAIRS, p, start).cast_const();
                 pairs.block::<S>(n, shape.panels, padded, b.dweights, OTHERS, key, b.sums[0], b.sum_step, fresh);
                 fresh = false;
             }
@@ -238,7 +244,7 @@ impl Kernel for OfKeys<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let OfKeys { context, group, keys, scratch } = self;
-        let Context { isa, pass, shape, places, operands, .. } = context;
+        let Context { isa, pass, shape, places, operands, denominators } = context;
         let (layout, n, depth): (Layout, _, _) = (pass.layout, keys.len(), shape.depth);
         // A key is seen from its own row on, to the last row of its document.
         let mut ends = [0; ROWS];
@@ -265,8 +271,8 @@ impl Kernel for OfKeys<'_> {
                     pairs.block::<S>(n, padded / PANEL, depth, b.left[0], depth, query, b.s, STEP, true);
                     pairs.block::<S>(n, padded / PANEL, depth, b.left[1], depth, dout, b.ds, STEP, true);
                     let (lse, delta) = (
-                        context.lse.at(head * shape.padded_rows + start),
-                        context.delta.at(head * shape.padded_rows + start),
+                        denominators.lse.at(head * shape.padded_rows + start),
+                        denominators.delta.at(head * shape.padded_rows + start),
                     );
                     for (i, key) in keys.clone().enumerate() {
                         let (weights, dweights) = (b.weights.add(i * OTHERS), b.dweights.add(i * OTHERS));
