@@ -4,6 +4,15 @@ use crate::scratch::PANEL;
 use crate::simd::{Operands, Simd};
 use half::bf16;
 
+/// Rows of the tallest block of registers: with two vectors, 24 sums of 32 registers.
+pub const TALLEST: usize = 12;
+
+/// Rows of the next block of registers of so many: sixteen make two of eight, for smaller ones do not fill the pipelines.
+#[inline(always)]
+pub fn next_rows(rows: usize) -> usize {
+    if rows == 16 { 8 } else { rows.min(TALLEST) }
+}
+
 /// A left operand in f32: element (row, k) is at `start + row * row_step + k * k_step`.
 #[derive(Clone, Copy)]
 pub struct Left {
@@ -106,8 +115,7 @@ unsafe fn strip<S: Simd, const N: usize>(
         let wide = N * S::LANES / PANEL;
         macro_rules! blocks {
             ($m:literal) => {
-                // Sixteen rows are two blocks of eight: smaller ones do not fill the pipelines.
-                while rows - at >= $m && ($m != 12 || rows - at != 16) {
+                while rows - at >= $m && ($m != TALLEST || next_rows(rows - at) == TALLEST) {
                     // The next panels come while the first blocks of rows pass these.
                     let next = b.start.wrapping_add((wide + passed) * b.panel_step);
                     let coming = if passed < wide { next } else { b.start };

@@ -1,7 +1,7 @@
 //! How products are cut so that blocks fit the caches.
 
-use super::dots;
 use crate::isa::Isa;
+use crate::kernel::TALLEST;
 use crate::scratch::{COLUMNS, DEPTH, PAIR_COLUMNS, PAIR_ROWS, ROWS};
 
 /// Bytes of operands that are arranged at a time for blocks to read, about: the last cache should still have them then.
@@ -28,8 +28,8 @@ impl Cut {
         let whole = |rows: usize, unit: usize| rows / unit * unit;
         let (rows, row_unit, columns, pass) = match pairs {
             true if isa.has_tiles() => (PAIR_ROWS, 32, PAIR_COLUMNS, 256),
-            true => (whole(PAIR_ROWS, dots::ROWS), dots::ROWS, PAIR_COLUMNS, 512),
-            false => (ROWS, 12, COLUMNS, DEPTH),
+            true => (whole(PAIR_ROWS, TALLEST), TALLEST, PAIR_COLUMNS, 512),
+            false => (ROWS, TALLEST, COLUMNS, DEPTH),
         };
         Cut { rows, row_unit, columns, pass, left_bytes: 1 << 18 }
     }

@@ -1,17 +1,9 @@
 //! Blocks of results by dot products of bf16 pairs on vectors.
 
+use crate::kernel::{TALLEST, next_rows};
 use crate::scratch::PANEL;
 use crate::simd::{Operands, Simd};
 use half::bf16;
-
-/// Rows of a block of registers: with two panels, 24 sums of 32 registers.
-pub const ROWS: usize = 12;
-
-/// Rows of the next block of registers of so many: sixteen make two of eight, for smaller ones do not fill the pipelines.
-#[inline(always)]
-pub fn next_rows(rows: usize) -> usize {
-    if rows == 16 { 8 } else { rows.min(ROWS) }
-}
 
 /// Rows of pairs on the left: pair k of row i is at `start + i * row_step + k * pair_step`.
 #[derive(Clone, Copy)]
@@ -48,7 +40,7 @@ pub unsafe fn block<S: Simd>(
             let (mut row, mut passed) = (0, 0);
             macro_rules! blocks {
                 ($m:literal) => {
-                    while rows - row >= $m && ($m != ROWS || next_rows(rows - row) == ROWS) {
+                    while rows - row >= $m && ($m != TALLEST || next_rows(rows - row) == TALLEST) {
                         let left = LeftPairs { start: a.start.add(row * a.row_step), ..a };
                         // The next two panels come while the first blocks of rows pass these.
                         let coming = if passed < 2 { panel(p + 2 + passed) } else { right[0] };

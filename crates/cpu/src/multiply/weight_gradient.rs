@@ -6,7 +6,7 @@ use super::{Cut, Groups, Pairs, Place, block};
 use crate::Bytes;
 use crate::epilogue::Epilogue;
 use crate::isa::Isa;
-use crate::kernel::{Left, Right, multiply};
+use crate::kernel::{Left, Right, multiply, next_rows};
 use crate::packed::TILE_DEPTH;
 use crate::pool::Pool;
 use crate::scratch::{DEPTH, PAIR_PASS, PANEL, Scratch};
@@ -106,7 +106,7 @@ impl<E: Epilogue> Kernel for WeightGradient<'_, E> {
             }
             if let Some((isa, x)) = self.paired
                 && (1..=pass).contains(&self.over.len())
-                && let Pairs::Dots = Pairs::ready(isa)
+                && !isa.has_tiles()
             {
                 self.in_one_pass::<S>(x);
                 return stream_end();
@@ -238,7 +238,7 @@ impl<E: Epilogue> WeightGradient<'_, E> {
             let (b, all) = (x.panel(*expert, columns.start, 0), self.left_pairs::<S>(self.over.clone()));
             let mut top = 0;
             while top < rows.len() {
-                let few = dots::next_rows(rows.len() - top);
+                let few = next_rows(rows.len() - top);
                 let left = LeftPairs { start: all.start.add(top * all.row_step), ..all };
                 for p in (0..panels).step_by(2) {
                     // All panels have come with the first rows.
